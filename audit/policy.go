@@ -1,0 +1,54 @@
+package audit
+
+import (
+	_ "embed"
+	"fmt"
+	"os"
+	"sync/atomic"
+
+	"k8s.io/apiserver/pkg/audit"
+	"k8s.io/apiserver/pkg/audit/policy"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+)
+
+// DefaultPolicy is the built-in audit policy, as YAML.
+//
+//go:embed default-policy.yaml
+var DefaultPolicy []byte
+
+// Policy is an audit policy that can be replaced while it is in use. It
+// implements audit.PolicyRuleEvaluator. Reads take no lock.
+type Policy struct {
+	current atomic.Pointer[audit.PolicyRuleEvaluator] // never nil
+}
+
+// LoadPolicy reads the policy file at path, or the built-in policy where path
+// is empty. It returns the bytes that were read.
+func LoadPolicy(path string) (*Policy, []byte, error) {
+	data := DefaultPolicy
+	if path != "" {
+		var err error
+		if data, err = os.ReadFile(path); err != nil {
+			return nil, nil, fmt.Errorf("read audit policy: %w", err)
+		}
+	}
+	p := &Policy{}
+	return p, data, p.Replace(data)
+}
+
+// Replace puts another policy in force, or leaves the one before where data is
+// not a valid audit.k8s.io/v1 Policy.
+func (p *Policy) Replace(data []byte) error {
+	parsed, err := policy.LoadPolicyFromBytes(data)
+	if err != nil {
+		return fmt.Errorf("parse audit policy: %w", err)
+	}
+	evaluator := policy.NewPolicyRuleEvaluator(parsed)
+	p.current.Store(&evaluator)
+	return nil
+}
+
+// EvaluatePolicyRule implements audit.PolicyRuleEvaluator.
+func (p *Policy) EvaluatePolicyRule(a authorizer.Attributes) audit.RequestAuditConfig {
+	return (*p.current.Load()).EvaluatePolicyRule(a)
+}

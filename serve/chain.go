@@ -1,0 +1,155 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	apiextensionsapiserver "k8s.io/apiextensions-apiserver/pkg/apiserver"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/util/webhook"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	aggregatorapiserver "k8s.io/kube-aggregator/pkg/apiserver"
+	aggregatorscheme "k8s.io/kube-aggregator/pkg/apiserver/scheme"
+	"k8s.io/kubernetes/cmd/kube-apiserver/app"
+	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
+	"k8s.io/kubernetes/pkg/api/legacyscheme"
+	"k8s.io/kubernetes/pkg/controlplane"
+	controlplaneapiserver "k8s.io/kubernetes/pkg/controlplane/apiserver"
+	generatedopenapi "k8s.io/kubernetes/pkg/generated/openapi"
+	rbacrest "k8s.io/kubernetes/pkg/registry/rbac/rest"
+
+	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
+	"github.com/gatehouse-io/gatehouse/audit"
+)
+
+// chain is the API server, built and not yet running.
+type chain struct {
+	server    *aggregatorapiserver.APIAggregator
+	loopback  *rest.Config // this process's own client: name system:apiserver, every permission
+	informers informers.SharedInformerFactory
+}
+
+// buildChain does what upstream's app.NewConfig and app.CreateServerChain do,
+// with Gatehouse's gates put in between BuildGenericConfig and
+// CreateKubeAPIServerConfig. Later is too late: the authorizer is copied into
+// the HTTP filters, the admission initializers, the REST storage and the two
+// delegated servers.
+func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, opts options.CompletedOptions) (*chain, error) {
+	name, err := cache.NewInformerName("kube-apiserver")
+	if err != nil {
+		return nil, err
+	}
+	opts.InformerName = name
+
+	generic, shared, storage, err := controlplaneapiserver.BuildGenericConfig(
+		opts.CompletedOptions,
+		[]*runtime.Scheme{legacyscheme.Scheme, apiextensionsapiserver.Scheme, aggregatorscheme.Scheme},
+		controlplane.DefaultAPIResourceConfigSource(),
+		generatedopenapi.GetOpenAPIDefinitions,
+		opts.InformerName,
+	)
+	if err != nil {
+		return nil, settingsError(err)
+	}
+
+	authz, err := newAuthorizerChain(ctx, cfg.Authorization, shared)
+	if err != nil {
+		return nil, err
+	}
+	generic.Authorization.Authorizer = authz
+	generic.RuleResolver = authz
+	generic.DisabledPostStartHooks.Insert(rbacrest.PostStartHookName) // see seeder
+
+	gates, err := newAuthenticationGates(ctx, cfg, generic, opts)
+	if err != nil {
+		return nil, err
+	}
+	generic.Authentication.Authenticator = gates
+
+	policy, read, err := audit.LoadPolicy(cfg.Audit.PolicyFile)
+	if err != nil {
+		return nil, &StartError{Problem: err.Error(), Mend: "audit.policyFile names a Policy of audit.k8s.io/v1"}
+	}
+	generic.AuditPolicyRuleEvaluator = policy
+	if cfg.Audit.PolicyFile != "" {
+		go reloadFile(ctx, "audit policy", cfg.Audit.PolicyFile, read, policy.Replace)
+	}
+
+	if !cfg.Authorization.SystemMastersBypass {
+		generic.BuildHandlerChainFunc = func(api http.Handler, c *genericapiserver.Config) http.Handler {
+			return genericapiserver.DefaultBuildHandlerChain(authz.hideMasters(api), c)
+		}
+	}
+
+	kube, resolver, initializers, err := app.CreateKubeAPIServerConfig(opts, generic, shared, storage)
+	if err != nil {
+		return nil, settingsError(err)
+	}
+	control := kube.ControlPlane
+	authInfo := webhook.NewDefaultAuthenticationInfoResolverWrapper(control.ProxyTransport, control.Generic.EgressSelector, control.Generic.LoopbackClientConfig, control.Generic.TracerProvider)
+	extensions, err := controlplaneapiserver.CreateAPIExtensionsConfig(*control.Generic, control.VersionedInformers, initializers, opts.CompletedOptions, opts.MasterCount, resolver, authInfo)
+	if err != nil {
+		return nil, settingsError(err)
+	}
+	aggregator, err := controlplaneapiserver.CreateAggregatorConfig(*control.Generic, opts.CompletedOptions, control.VersionedInformers, resolver, control.ProxyTransport, control.Extra.PeerProxy, initializers)
+	if err != nil {
+		return nil, settingsError(err)
+	}
+	completed, err := (&app.Config{Options: opts, KubeAPIs: kube, ApiExtensions: extensions, Aggregator: aggregator}).Complete()
+	if err != nil {
+		return nil, err
+	}
+	// Completing a configuration puts an authenticator for the loopback token in
+	// front, with an identity drawn at random, once for each of the three servers.
+	// Requests come in through the aggregator alone.
+	if err := authz.learnLoopback(completed.Aggregator.GenericConfig.Authentication.Authenticator, generic.LoopbackClientConfig); err != nil {
+		return nil, err
+	}
+	server, err := app.CreateServerChain(completed)
+	if err != nil {
+		return nil, fmt.Errorf("build API server: %w", err)
+	}
+	return &chain{server: server, loopback: generic.LoopbackClientConfig, informers: shared}, nil
+}
+
+// learnLoopback asks the completed authenticator who the loopback token is.
+func (c *authorizerChain) learnLoopback(authn requestAuthenticator, loopback *rest.Config) error {
+	req, err := http.NewRequest(http.MethodGet, "https://localhost/", nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+loopback.BearerToken)
+	answer, ok, err := authn.AuthenticateRequest(req)
+	if err != nil || !ok {
+		return fmt.Errorf("find own identity: authenticated %v: %w", ok, err)
+	}
+	c.loopback.Store(&user.DefaultInfo{Name: answer.User.GetName(), UID: answer.User.GetUID()})
+	return nil
+}
+
+// hideMasters keeps the name system:masters from upstream's escalation check,
+// which lets its members write any role whatever the authorizers say
+// (pkg/registry/rbac/escalation_check.go). It stands behind authorization, so a
+// binding to the group counts as any other does.
+func (c *authorizerChain) hideMasters(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := r.Context()
+		if u, ok := request.UserFrom(ctx); ok && !c.isLoopback(u) {
+			if plain := withoutMasters(u); plain != u {
+				r = r.WithContext(request.WithUser(ctx, plain))
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// settingsError makes upstream's refusal of a setting one that is shown as such.
+func settingsError(err error) error {
+	return &StartError{Problem: fmt.Sprintf("API server refuses its settings: %v", err), Mend: "see gatehouse serve --print-config, and the files it names"}
+}

@@ -1,0 +1,272 @@
+package serve
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/client/pkg/v3/transport"
+	"k8s.io/apimachinery/pkg/util/sets"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+
+	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
+	"github.com/gatehouse-io/gatehouse/secret"
+	"github.com/gatehouse-io/gatehouse/serve/pki"
+)
+
+const (
+	// shutdownWatchGrace is how long open watches are let finish at a stop.
+	shutdownWatchGrace = 2 * time.Second
+	// shutdownLimit ends a stop that drags on: a client that holds a request
+	// open must not hold the process.
+	shutdownLimit = 9 * time.Second
+)
+
+// Options are what Run needs.
+type Options struct {
+	// Config is the effective configuration: defaults filled in and valid.
+	// Required.
+	Config *v1alpha1.ServeConfiguration
+
+	// Out is where the summary of what is on goes, once the server is ready.
+	// Default: nowhere.
+	Out io.Writer
+}
+
+// Run serves until ctx ends, and returns nil when it has stopped in order. An
+// error that a person can mend has a method Hint() string.
+func Run(ctx context.Context, opts Options) error {
+	if opts.Config == nil {
+		return errors.New("serve: Config is missing")
+	}
+	if opts.Out == nil {
+		opts.Out = io.Discard
+	}
+	begun := time.Now()
+	cfg := opts.Config.DeepCopy()
+
+	chosen, err := selectControllers(*cfg.Controllers)
+	if err != nil {
+		return err
+	}
+	dir, err := openDataDir(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	defer dir.close()
+	listener, err := listen(ctx, cfg.Listen)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+
+	keys, err := ensurePKI(cfg, dir, listener)
+	if err != nil {
+		return err
+	}
+	if err := fillPaths(cfg, dir); err != nil {
+		return err
+	}
+
+	// What the server is built from ends after the server itself, so that its
+	// last requests still find a store and an authorizer.
+	inner, endInner := context.WithCancel(context.WithoutCancel(ctx))
+	defer endInner()
+	st, err := openStore(ctx, cfg, dir, keys)
+	if err != nil {
+		return err
+	}
+	defer st.close()
+
+	seeded := make(chan error, 1)
+	go func() { seeded <- seed(ctx, cfg, st) }()
+	completed, err := upstreamOptions(inner, cfg, dir, keys, st, listener)
+	if err != nil {
+		return err
+	}
+	built, err := buildChain(inner, cfg, completed)
+	if err != nil {
+		return err
+	}
+	if err := <-seeded; err != nil {
+		return err
+	}
+
+	ctl := &controllerContext{base: built.loopback, keys: keys, asAccounts: usesRBAC(cfg)}
+	elect := st.embedded == nil
+	built.server.GenericAPIServer.AddPostStartHookOrDie("gatehouse-controllers", func(hook genericapiserver.PostStartHookContext) error {
+		go func() {
+			// The namespace controller ends the process where it cannot discover
+			// the API while it is built, so the API must be there first.
+			if !awaitReady(hook, serverURL(listener), keys.Paths.ClusterCA.Cert) {
+				return
+			}
+			if err := runControllers(hook, chosen, ctl, elect); err != nil {
+				klog.Errorf("controllers do not start: %v", err)
+			}
+		}()
+		return nil
+	})
+	go keys.Run(inner, func(name string) { klog.Infof("certificate %s is renewed", name) },
+		func(err error) { klog.Errorf("certificates are not renewed: %v", err) })
+
+	prepared, err := built.server.PrepareRun()
+	if err != nil {
+		return fmt.Errorf("prepare API server: %w", err)
+	}
+	go announce(ctx, opts.Out, cfg, dir, keys, listener, len(chosen), begun)
+	return runUntilDone(ctx, prepared.Run)
+}
+
+// runUntilDone runs the server, and stops waiting for it shutdownLimit after
+// ctx has ended.
+func runUntilDone(ctx context.Context, run func(context.Context) error) error {
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(shutdownLimit):
+		klog.Warningf("requests are still open %v after the stop was asked for; closing them", shutdownLimit)
+		return nil
+	}
+}
+
+// ensurePKI makes the keys and certificates for the names this server has.
+func ensurePKI(cfg *v1alpha1.ServeConfiguration, dir *dataDir, listener net.Listener) (*pki.PKI, error) {
+	host, _, err := net.SplitHostPort(cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("read listen address: %w", err)
+	}
+	sans := sets.New("localhost", "127.0.0.1", "::1",
+		"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
+	sans.Insert(cfg.TLS.SANs...)
+	if host != "" {
+		sans.Insert(host)
+	}
+	if name, err := os.Hostname(); err == nil {
+		sans.Insert(name)
+	}
+	if ip, err := firstServiceIP(cfg.ServiceClusterIPRange); err == nil {
+		sans.Insert(ip)
+	}
+	sans.Insert(advertiseAddress(cfg, listener).String())
+	return pki.Ensure(pki.Options{
+		Dir:               dir.pki(),
+		SANs:              sets.List(sans),
+		ExternalEtcd:      len(cfg.Etcd.Servers) > 0,
+		ExtraClientCAFile: cfg.Authentication.ClientCAFile,
+		AdminKubeconfig:   dir.adminKubeconfig(),
+		AdminServer:       serverURL(listener),
+	})
+}
+
+// serverURL is where a client on this machine finds the server.
+func serverURL(listener net.Listener) string {
+	addr := *listener.Addr().(*net.TCPAddr)
+	if addr.IP.IsUnspecified() {
+		addr.IP = net.IPv4(127, 0, 0, 1)
+	}
+	return "https://" + addr.String()
+}
+
+// firstServiceIP is the address of the Service default/kubernetes.
+func firstServiceIP(ranges string) (string, error) {
+	first, _, _ := strings.Cut(ranges, ",")
+	ip, _, err := net.ParseCIDR(first)
+	if err != nil {
+		return "", err
+	}
+	ip = append(net.IP(nil), ip...)
+	for i := len(ip) - 1; i >= 0; i-- {
+		ip[i]++
+		if ip[i] != 0 {
+			break
+		}
+	}
+	return ip.String(), nil
+}
+
+// fillPaths names the files in the data directory that the settings leave open,
+// and makes the encryption key where there is none.
+func fillPaths(cfg *v1alpha1.ServeConfiguration, dir *dataDir) error {
+	if cfg.Audit.LogFile == "" {
+		cfg.Audit.LogFile = dir.auditLog()
+	}
+	if cfg.Encryption.ConfigFile != "" {
+		return nil
+	}
+	cfg.Encryption.ConfigFile = dir.encryptionConfig()
+	_, err := secret.EnsureLocalKey(cfg.Encryption.ConfigFile, rand.Reader)
+	if err != nil {
+		return &StartError{Problem: err.Error(), Mend: "chmod 600 " + cfg.Encryption.ConfigFile + ", or name another with encryption.configFile"}
+	}
+	return nil
+}
+
+func openStore(ctx context.Context, cfg *v1alpha1.ServeConfiguration, dir *dataDir, keys *pki.PKI) (*store, error) {
+	if len(cfg.Etcd.Servers) > 0 {
+		st := &store{endpoints: cfg.Etcd.Servers, tls: transport.TLSInfo{
+			TrustedCAFile: cfg.Etcd.CAFile, CertFile: cfg.Etcd.CertFile, KeyFile: cfg.Etcd.KeyFile,
+		}}
+		return st, st.awaitAnswer(ctx)
+	}
+	p := keys.Paths
+	return startEmbeddedEtcd(ctx, dir,
+		transport.TLSInfo{CertFile: p.EtcdServer.Cert, KeyFile: p.EtcdServer.Key, TrustedCAFile: p.EtcdCA.Cert},
+		transport.TLSInfo{CertFile: p.EtcdClient.Cert, KeyFile: p.EtcdClient.Key, TrustedCAFile: p.EtcdCA.Cert},
+		cfg.Etcd.QuotaBackend.Value(), etcdGaveUp(dir))
+}
+
+// etcdGaveUp ends the process where etcd can no longer write: going on would
+// acknowledge what is not stored.
+func etcdGaveUp(dir *dataDir) func(string) {
+	return func(message string) {
+		fmt.Fprintf(os.Stderr, "error: etcd in %s cannot go on: %s\nhint: is the disk full or failing? free some space and start again; nothing acknowledged is lost\n", dir.etcd(), message)
+		os.Exit(4)
+	}
+}
+
+// seed writes what must be there before the first request.
+func seed(ctx context.Context, cfg *v1alpha1.ServeConfiguration, st *store) error {
+	client, err := st.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	s := newSeeder(client, cfg.Etcd.Prefix, clock.RealClock{})
+	if err := s.ensureCRDs(ctx, v1alpha1.CRDs()); err != nil {
+		return err
+	}
+	if !usesRBAC(cfg) {
+		return nil
+	}
+	return s.ensureRBAC(ctx, cfg.Authorization.SystemMastersBypass)
+}
+
+// usesRBAC says whether RBAC objects decide anything here. A configuration file
+// may name the authorizer, so it counts as yes.
+func usesRBAC(cfg *v1alpha1.ServeConfiguration) bool {
+	if cfg.Authorization.ConfigFile != "" {
+		return true
+	}
+	for _, mode := range cfg.Authorization.Modes {
+		if mode == "RBAC" {
+			return true
+		}
+	}
+	return false
+}
