@@ -2,20 +2,124 @@ package serve
 
 import (
 	"context"
+	"crypto/x509"
+	"errors"
 	"net/http"
+	"os"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/group"
+	"k8s.io/apiserver/pkg/authentication/request/bearertoken"
+	"k8s.io/apiserver/pkg/authentication/request/union"
+	"k8s.io/apiserver/pkg/authentication/request/websocket"
 	genericapiserver "k8s.io/apiserver/pkg/server"
-	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
+	"k8s.io/apiserver/pkg/server/healthz"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/dynamic/dynamicinformer"
+	certutil "k8s.io/client-go/util/cert"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
+	"github.com/gatehouse-io/gatehouse/authn/revocation"
+	"github.com/gatehouse-io/gatehouse/authn/tokenfile"
+	"github.com/gatehouse-io/gatehouse/serve/pki"
 )
+
+// revocations is the resource that Revocation objects are kept under.
+var revocations = v1alpha1.SchemeGroupVersion.WithResource("revocations")
 
 // requestAuthenticator is authenticator.Request, named for its one method.
 type requestAuthenticator interface {
 	AuthenticateRequest(*http.Request) (*authenticator.Response, bool, error)
 }
 
-func newAuthenticationGates(ctx context.Context, cfg *v1alpha1.ServeConfiguration, generic *genericapiserver.Config, opts options.CompletedOptions) (authenticator.Request, error) {
-	return generic.Authentication.Authenticator, nil
+// newAuthenticationGates puts around upstream's authenticators what they lack:
+// a token file that is read again, the paths that an anonymous request may
+// reach, names that are nobody's to take, and, outermost, revocation.
+func newAuthenticationGates(ctx context.Context, cfg *v1alpha1.ServeConfiguration, generic *genericapiserver.Config, keys *pki.PKI) (authenticator.Request, error) {
+	gates := generic.Authentication.Authenticator
+	if path := cfg.Authentication.TokenFile; path != "" {
+		tokens, err := tokenfile.New(path, tokenfile.Options{})
+		if err != nil {
+			return nil, err
+		}
+		go tokens.Run(ctx)
+		aware := authenticator.WrapAudienceAgnosticToken(generic.Authentication.APIAudiences, tokens)
+		gates = union.New(
+			group.NewAuthenticatedGroupAdder(union.New(bearertoken.New(aware), websocket.NewProtocolAuthenticator(aware))),
+			gates,
+		)
+	}
+	gates = revocation.AnonymousPaths(gates, *cfg.Authentication.AnonymousPaths)
+	gates = revocation.ReservedNames(gates)
+
+	opts := revocation.Options{Registry: revocation.NewRegistry(revocation.RegistryOptions{})}
+	if path := cfg.Authentication.ClientCRLFile; path != "" {
+		crl, err := revocation.OpenCRL(revocation.CRLOptions{
+			Path:    path,
+			Expired: revocation.ExpiredCRL(cfg.Authentication.ExpiredCRL),
+			CAs: func() []*x509.Certificate {
+				return certificates(keys.Paths.ClientCABundle, keys.Paths.FrontProxyCA.Cert)
+			},
+		})
+		if err != nil {
+			return nil, err
+		}
+		go crl.Run(ctx)
+		opts.CRLs = append(opts.CRLs, crl)
+	}
+	if err := followRevocations(generic, opts.Registry); err != nil {
+		return nil, err
+	}
+	return revocation.New(gates, opts)
+}
+
+// certificates reads the CAs of several PEM files. One that cannot be read
+// right now adds none: a list it has signed is then not taken.
+func certificates(files ...string) []*x509.Certificate {
+	var all []*x509.Certificate
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		found, err := certutil.ParseCertsPEM(data)
+		if err == nil {
+			all = append(all, found...)
+		}
+	}
+	return all
+}
+
+// followRevocations keeps the registry at what the API holds, and the server
+// unready until it has been read once.
+func followRevocations(generic *genericapiserver.Config, registry *revocation.Registry) error {
+	client, err := dynamic.NewForConfig(generic.LoopbackClientConfig)
+	if err != nil {
+		return err
+	}
+	factory := dynamicinformer.NewDynamicSharedInformerFactory(client, 0)
+	if err := registry.Follow(factory.ForResource(revocations).Informer()); err != nil {
+		return err
+	}
+	generic.ReadyzChecks = append(generic.ReadyzChecks, healthz.NamedCheck("revocations", func(*http.Request) error {
+		if registry.HasSynced() {
+			return nil
+		}
+		return errors.New("the list of revocations has not been read yet")
+	}))
+	return generic.AddPostStartHook("gatehouse-revocations", func(hook genericapiserver.PostStartHookContext) error {
+		go func() {
+			// An informer that finds no such resource waits most of a second
+			// before it looks again; asking first makes the start that much shorter.
+			_ = wait.PollUntilContextCancel(hook, 10*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+				_, err := client.Resource(revocations).List(ctx, metav1.ListOptions{Limit: 1})
+				return err == nil, nil
+			})
+			factory.Start(hook.Done())
+		}()
+		return nil
+	})
 }

@@ -26,6 +26,7 @@ import (
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 	"github.com/gatehouse-io/gatehouse/audit"
+	"github.com/gatehouse-io/gatehouse/serve/pki"
 )
 
 // chain is the API server, built and not yet running.
@@ -40,7 +41,7 @@ type chain struct {
 // CreateKubeAPIServerConfig. Later is too late: the authorizer is copied into
 // the HTTP filters, the admission initializers, the REST storage and the two
 // delegated servers.
-func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, opts options.CompletedOptions) (*chain, error) {
+func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki.PKI, opts options.CompletedOptions) (*chain, error) {
 	name, err := cache.NewInformerName("kube-apiserver")
 	if err != nil {
 		return nil, err
@@ -66,7 +67,7 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, opts opti
 	generic.RuleResolver = authz
 	generic.DisabledPostStartHooks.Insert(rbacrest.PostStartHookName) // see seeder
 
-	gates, err := newAuthenticationGates(ctx, cfg, generic, opts)
+	gates, err := newAuthenticationGates(ctx, cfg, generic, keys)
 	if err != nil {
 		return nil, err
 	}

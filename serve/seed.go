@@ -7,6 +7,7 @@ import (
 	"path"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -121,6 +122,30 @@ func (s *seeder) ensureRBAC(ctx context.Context, bindMasters bool) error {
 			return s.ensureRBAC(ctx, bindMasters)
 		}
 		writes, conditions = writes[n:], conditions[n:]
+	}
+	return nil
+}
+
+// ensureNamespaces writes the namespaces every cluster has, which the server's
+// own start-up otherwise waits for: most of it fails and is tried again until
+// kube-system is there.
+func (s *seeder) ensureNamespaces(ctx context.Context) error {
+	for _, name := range []string{metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease, metav1.NamespaceDefault} {
+		ns := &corev1.Namespace{
+			ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelMetadataName: name}},
+			Spec:       corev1.NamespaceSpec{Finalizers: []corev1.FinalizerName{corev1.FinalizerKubernetes}},
+			Status:     corev1.NamespaceStatus{Phase: corev1.NamespaceActive},
+		}
+		data, err := s.encode(ns)
+		if err != nil {
+			return err
+		}
+		key := path.Join(s.prefix, "namespaces", name)
+		_, err = s.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", 0)).
+			Then(clientv3.OpPut(key, string(data))).Commit()
+		if err != nil {
+			return fmt.Errorf("seed namespace %s: %w", name, err)
+		}
 	}
 	return nil
 }

@@ -44,8 +44,7 @@ func (s *seeder) ensureCRD(ctx context.Context, want *apiextensionsv1.CustomReso
 		object.UID = types.UID(uuid.NewUUID())
 		object.CreationTimestamp = metav1.NewTime(s.clock.Now().UTC().Truncate(1e9))
 		object.Generation = 1
-		// The naming and establishing controllers fill these in at their leisure.
-		object.Status = apiextensionsv1.CustomResourceDefinitionStatus{StoredVersions: storedVersions(want)}
+		object.Status = established(want, object.CreationTimestamp)
 	} else {
 		revision = answer.Kvs[0].ModRevision
 		have := &apiextensionsv1.CustomResourceDefinition{}
@@ -73,11 +72,25 @@ func (s *seeder) ensureCRD(ctx context.Context, want *apiextensionsv1.CustomReso
 	return nil
 }
 
-func storedVersions(crd *apiextensionsv1.CustomResourceDefinition) []string {
+// established is the status the naming and establishing controllers would come
+// to, so that the kind is served from the server's first moment.
+func established(crd *apiextensionsv1.CustomResourceDefinition, now metav1.Time) apiextensionsv1.CustomResourceDefinitionStatus {
+	status := apiextensionsv1.CustomResourceDefinitionStatus{AcceptedNames: crd.Spec.Names}
 	for _, v := range crd.Spec.Versions {
 		if v.Storage {
-			return []string{v.Name}
+			status.StoredVersions = []string{v.Name}
 		}
 	}
-	return nil
+	for _, c := range []struct {
+		is              apiextensionsv1.CustomResourceDefinitionConditionType
+		reason, message string
+	}{
+		{apiextensionsv1.NamesAccepted, "NoConflicts", "no conflicts found"},
+		{apiextensionsv1.Established, "InitialNamesAccepted", "the initial names have been accepted"},
+	} {
+		status.Conditions = append(status.Conditions, apiextensionsv1.CustomResourceDefinitionCondition{
+			Type: c.is, Status: apiextensionsv1.ConditionTrue, LastTransitionTime: now, Reason: c.reason, Message: c.message,
+		})
+	}
+	return status
 }

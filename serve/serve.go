@@ -92,7 +92,7 @@ func Run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
-	built, err := buildChain(inner, cfg, completed)
+	built, err := buildChain(inner, cfg, keys, completed)
 	if err != nil {
 		return err
 	}
@@ -249,6 +249,9 @@ func seed(ctx context.Context, cfg *v1alpha1.ServeConfiguration, st *store) erro
 	defer client.Close()
 	s := newSeeder(client, cfg.Etcd.Prefix, clock.RealClock{})
 	if err := s.ensureCRDs(ctx, v1alpha1.CRDs()); err != nil {
+		return err
+	}
+	if err := s.ensureNamespaces(ctx); err != nil {
 		return err
 	}
 	if !usesRBAC(cfg) {

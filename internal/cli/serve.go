@@ -1,9 +1,6 @@
 package cli
 
 import (
-	"errors"
-	"flag"
-	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -43,7 +40,7 @@ every setting, with its meaning and the value in force.
 			if printConfig {
 				return coded(exitInternal, v1alpha1.Print(cmd.OutOrStdout(), cfg))
 			}
-			if err := setUpLogging(cfg.Logging); err != nil {
+			if err := setUpLogging(cfg.Logging, cmd.ErrOrStderr()); err != nil {
 				return coded(exitUsage, err)
 			}
 			err = serve.Run(cmd.Context(), serve.Options{Config: cfg, Out: cmd.ErrOrStderr()})
@@ -107,29 +104,4 @@ func effectiveConfig(cmd *cobra.Command, file string, set *v1alpha1.ServeConfigu
 		return nil, coded(exitUsage, err)
 	}
 	return cfg, coded(exitUsage, v1alpha1.Validate(cfg, positions))
-}
-
-// setUpLogging points klog, which upstream logs through, at stderr.
-func setUpLogging(l v1alpha1.LoggingOptions) error {
-	threshold, ok := map[string][2]string{
-		"error":   {"ERROR", "0"},
-		"warning": {"WARNING", "0"},
-		"info":    {"INFO", "2"},
-		"debug":   {"INFO", "5"},
-	}[l.Level]
-	if !ok {
-		return fmt.Errorf("logging level %q is not known", l.Level)
-	}
-	flags := flag.NewFlagSet("klog", flag.ContinueOnError)
-	klog.InitFlags(flags)
-	err := errors.Join(
-		flags.Set("logtostderr", "true"),
-		flags.Set("legacy_stderr_threshold_behavior", "false"),
-		flags.Set("stderrthreshold", threshold[0]),
-		flags.Set("v", threshold[1]),
-	)
-	if l.Format == "json" {
-		useJSON(l.Level)
-	}
-	return err
 }
