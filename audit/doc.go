@@ -1,7 +1,8 @@
 // Package audit decides what is written down about each request.
 //
-//	policy, err := audit.LoadPolicy("", nil)        // the built-in policy
-//	config.AuditPolicyRuleEvaluator = policy        // upstream's interface
+//	policy, err := audit.NewPolicy(audit.DefaultPolicy)
+//	config.AuditPolicyRuleEvaluator = policy // upstream's interface
+//	err = policy.Replace(changed)            // in force for the next request
 //
 // Policy is upstream's evaluator (audit.k8s.io/v1, first matching rule wins)
 // that can be replaced while requests are judged, so a changed policy file is in

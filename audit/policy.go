@@ -3,7 +3,6 @@ package audit
 import (
 	_ "embed"
 	"fmt"
-	"os"
 	"sync/atomic"
 
 	"k8s.io/apiserver/pkg/audit"
@@ -22,18 +21,10 @@ type Policy struct {
 	current atomic.Pointer[audit.PolicyRuleEvaluator] // never nil
 }
 
-// LoadPolicy reads the policy file at path, or the built-in policy where path
-// is empty. It returns the bytes that were read.
-func LoadPolicy(path string) (*Policy, []byte, error) {
-	data := DefaultPolicy
-	if path != "" {
-		var err error
-		if data, err = os.ReadFile(path); err != nil {
-			return nil, nil, fmt.Errorf("read audit policy: %w", err)
-		}
-	}
+// NewPolicy puts a policy in force, an audit.k8s.io/v1 Policy in YAML or JSON.
+func NewPolicy(data []byte) (*Policy, error) {
 	p := &Policy{}
-	return p, data, p.Replace(data)
+	return p, p.Replace(data)
 }
 
 // Replace puts another policy in force, or leaves the one before where data is

@@ -14,8 +14,8 @@ type FileError struct {
 	// Problem says what is wrong, in lower case.
 	Problem string
 
-	// Hint says what to do about it. May be empty.
-	Hint string
+	// Mend says what to do about it. May be empty.
+	Mend string
 
 	// Err is the cause, for errors.Is and errors.As; nil where there is none. Its
 	// text is already part of Problem.
@@ -32,3 +32,6 @@ func (e *FileError) Error() string {
 
 // Unwrap is the cause.
 func (e *FileError) Unwrap() error { return e.Err }
+
+// Hint is what to do about it.
+func (e *FileError) Hint() string { return e.Mend }

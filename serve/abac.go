@@ -22,22 +22,9 @@ type abacPolicies struct {
 }
 
 func newABACPolicies(ctx context.Context, path string) (*abacPolicies, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, &StartError{
-			Problem: fmt.Sprintf("ABAC policy file %s cannot be read: %v", path, underlying(err)),
-			Mend:    "set authorization.abacPolicyFile to a file this user can read",
-		}
-	}
 	p := &abacPolicies{path: path}
-	if err := p.load(data); err != nil {
-		return nil, &StartError{
-			Problem: fmt.Sprintf("ABAC policy file %s is not usable: %v", path, err),
-			Mend:    "each line is one JSON object of kind Policy, apiVersion abac.authorization.kubernetes.io/v1beta1",
-		}
-	}
-	go reloadFile(ctx, "ABAC policy file", path, data, p.load)
-	return p, nil
+	return p, loadAndWatch(ctx, "ABAC policy file", path,
+		"each line is one JSON object of kind Policy, apiVersion abac.authorization.kubernetes.io/v1beta1", p.load)
 }
 
 // load parses exactly the bytes that were read, through a private copy, since

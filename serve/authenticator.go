@@ -19,6 +19,7 @@ import (
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/dynamic/dynamicinformer"
+	"k8s.io/client-go/rest"
 	certutil "k8s.io/client-go/util/cert"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
@@ -96,7 +97,9 @@ func certificates(files ...string) []*x509.Certificate {
 // followRevocations keeps the registry at what the API holds, and the server
 // unready until it has been read once.
 func followRevocations(generic *genericapiserver.Config, registry *revocation.Registry) error {
-	client, err := dynamic.NewForConfig(generic.LoopbackClientConfig)
+	config := rest.CopyConfig(generic.LoopbackClientConfig)
+	config.QPS = -1 // the first requests below are in quick succession
+	client, err := dynamic.NewForConfig(config)
 	if err != nil {
 		return err
 	}

@@ -74,48 +74,46 @@ func newAuthorizerChain(ctx context.Context, opts v1alpha1.AuthorizationOptions,
 		systemMasters: opts.SystemMastersBypass,
 		compiler:      authorizationcel.NewDefaultCompiler(),
 	}
-	config, data, err := authorizationConfiguration(opts, c.compiler)
-	if err != nil {
-		return nil, err
+	if opts.ConfigFile == "" {
+		return c, c.begin(ctx, modesConfiguration(opts), opts, shared)
 	}
-	fixed := sets.New[authzconfig.AuthorizerType]()
-	for _, a := range config.Authorizers {
-		if a.Type == authzconfig.TypeWebhook {
-			continue
-		}
-		fixed.Insert(a.Type)
-		if c.parts[a.Type], err = newPart(ctx, a.Type, opts, shared); err != nil {
-			return nil, err
-		}
-	}
-	if err := c.use(config); err != nil {
-		return nil, &StartError{Problem: fmt.Sprintf("authorization settings are not usable: %v", err), Mend: "check authorization in the configuration file"}
-	}
-	if opts.ConfigFile != "" {
-		go reloadFile(ctx, "authorization configuration", opts.ConfigFile, data, func(data []byte) error {
+	var fixed sets.Set[authzconfig.AuthorizerType] // nil until the first load
+	return c, loadAndWatch(ctx, "authorization configuration", opts.ConfigFile,
+		"it is an AuthorizationConfiguration of apiserver.config.k8s.io/v1", func(data []byte) error {
 			config, err := kubeauthorizer.LoadAndValidateData(data, c.compiler, fixed)
 			if err != nil {
 				return err
 			}
-			return c.use(config)
+			if fixed != nil {
+				return c.use(config)
+			}
+			fixed = sets.New[authzconfig.AuthorizerType]()
+			for _, a := range config.Authorizers {
+				if a.Type != authzconfig.TypeWebhook {
+					fixed.Insert(a.Type)
+				}
+			}
+			return c.begin(ctx, config, opts, shared)
 		})
-	}
-	return c, nil
 }
 
-// authorizationConfiguration reads the file, or writes the modes as upstream's
-// flags would have written them.
-func authorizationConfiguration(opts v1alpha1.AuthorizationOptions, compiler authorizationcel.Compiler) (*authzconfig.AuthorizationConfiguration, []byte, error) {
-	if opts.ConfigFile != "" {
-		config, data, err := kubeauthorizer.LoadAndValidateFile(opts.ConfigFile, compiler, nil)
-		if err != nil {
-			return nil, nil, &StartError{
-				Problem: fmt.Sprintf("authorization configuration %s is not usable: %v", opts.ConfigFile, err),
-				Mend:    "it is an AuthorizationConfiguration of apiserver.config.k8s.io/v1",
-			}
+// begin builds the authorizers that stay across reloads and puts config in force.
+func (c *authorizerChain) begin(ctx context.Context, config *authzconfig.AuthorizationConfiguration, opts v1alpha1.AuthorizationOptions, shared informers.SharedInformerFactory) error {
+	for _, a := range config.Authorizers {
+		if a.Type == authzconfig.TypeWebhook {
+			continue
 		}
-		return config, []byte(data), nil
+		part, err := newPart(ctx, a.Type, opts, shared)
+		if err != nil {
+			return err
+		}
+		c.parts[a.Type] = part
 	}
+	return c.use(config)
+}
+
+// modesConfiguration writes the modes as upstream's flags would have written them.
+func modesConfiguration(opts v1alpha1.AuthorizationOptions) *authzconfig.AuthorizationConfiguration {
 	config := &authzconfig.AuthorizationConfiguration{}
 	for _, mode := range opts.Modes {
 		a := authzconfig.AuthorizerConfiguration{
@@ -140,7 +138,7 @@ func authorizationConfiguration(opts v1alpha1.AuthorizationOptions, compiler aut
 		}
 		config.Authorizers = append(config.Authorizers, a)
 	}
-	return config, nil, nil
+	return config
 }
 
 // newPart builds the one authorizer of a type that may stand in the chain once.

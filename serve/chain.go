@@ -11,7 +11,6 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/request"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/util/webhook"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	aggregatorapiserver "k8s.io/kube-aggregator/pkg/apiserver"
@@ -22,7 +21,9 @@ import (
 	"k8s.io/kubernetes/pkg/controlplane"
 	controlplaneapiserver "k8s.io/kubernetes/pkg/controlplane/apiserver"
 	generatedopenapi "k8s.io/kubernetes/pkg/generated/openapi"
+
 	rbacrest "k8s.io/kubernetes/pkg/registry/rbac/rest"
+	schedulingrest "k8s.io/kubernetes/pkg/registry/scheduling/rest"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 	"github.com/gatehouse-io/gatehouse/audit"
@@ -31,9 +32,9 @@ import (
 
 // chain is the API server, built and not yet running.
 type chain struct {
-	server    *aggregatorapiserver.APIAggregator
-	loopback  *rest.Config // this process's own client: name system:apiserver, every permission
-	informers informers.SharedInformerFactory
+	server   *aggregatorapiserver.APIAggregator
+	loopback *rest.Config // this process's own client: name system:apiserver, every permission
+	rbac     bool         // the authorizer RBAC is in the chain
 }
 
 // buildChain does what upstream's app.NewConfig and app.CreateServerChain do,
@@ -65,7 +66,8 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 	}
 	generic.Authorization.Authorizer = authz
 	generic.RuleResolver = authz
-	generic.DisabledPostStartHooks.Insert(rbacrest.PostStartHookName) // see seeder
+	// What these two do after the server has started, seeder does before.
+	generic.DisabledPostStartHooks.Insert(rbacrest.PostStartHookName, schedulingrest.PostStartHookName)
 
 	gates, err := newAuthenticationGates(ctx, cfg, generic, keys)
 	if err != nil {
@@ -73,14 +75,16 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 	}
 	generic.Authentication.Authenticator = gates
 
-	policy, read, err := audit.LoadPolicy(cfg.Audit.PolicyFile)
+	policy, err := audit.NewPolicy(audit.DefaultPolicy)
 	if err != nil {
-		return nil, &StartError{Problem: err.Error(), Mend: "audit.policyFile names a Policy of audit.k8s.io/v1"}
+		return nil, err
+	}
+	if path := cfg.Audit.PolicyFile; path != "" {
+		if err := loadAndWatch(ctx, "audit policy", path, "it is a Policy of audit.k8s.io/v1; gatehouse print audit-policy shows one", policy.Replace); err != nil {
+			return nil, err
+		}
 	}
 	generic.AuditPolicyRuleEvaluator = policy
-	if cfg.Audit.PolicyFile != "" {
-		go reloadFile(ctx, "audit policy", cfg.Audit.PolicyFile, read, policy.Replace)
-	}
 
 	if !cfg.Authorization.SystemMastersBypass {
 		generic.BuildHandlerChainFunc = func(api http.Handler, c *genericapiserver.Config) http.Handler {
@@ -116,7 +120,7 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 	if err != nil {
 		return nil, fmt.Errorf("build API server: %w", err)
 	}
-	return &chain{server: server, loopback: generic.LoopbackClientConfig, informers: shared}, nil
+	return &chain{server: server, loopback: generic.LoopbackClientConfig, rbac: authz.parts["RBAC"] != nil}, nil
 }
 
 // learnLoopback asks the completed authenticator who the loopback token is.

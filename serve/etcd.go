@@ -138,8 +138,8 @@ func (s *store) close() {
 	}
 }
 
-// etcdLogger sends etcd's words to klog: warnings and worse as they are, the
-// rest as details. A fatal line goes to onFatal.
+// etcdLogger sends etcd's words to klog: warnings and worse as they are,
+// information at level 2 and what is for debugging at level 6. A fatal line goes to onFatal.
 func etcdLogger(onFatal func(string)) *zap.Logger {
 	core := &klogCore{}
 	return zap.New(core, zap.WithFatalHook(fatalHook(onFatal)))
@@ -164,7 +164,7 @@ func (f fatalHook) OnWrite(entry *zapcore.CheckedEntry, fields []zapcore.Field) 
 type klogCore struct{ fields []zapcore.Field }
 
 func (c *klogCore) Enabled(l zapcore.Level) bool {
-	return l >= zapcore.WarnLevel || bool(klog.V(2).Enabled())
+	return l >= zapcore.WarnLevel || l == zapcore.InfoLevel && klog.V(2).Enabled() || klog.V(6).Enabled()
 }
 
 func (c *klogCore) With(fields []zapcore.Field) zapcore.Core {

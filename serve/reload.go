@@ -1,46 +1,38 @@
 package serve
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"os"
-	"time"
 
-	"k8s.io/apiserver/pkg/util/filesystem"
 	"k8s.io/klog/v2"
+
+	"github.com/gatehouse-io/gatehouse/internal/filewatch"
 )
 
-// reloadInterval is how often a watched file is looked at even where the
-// kernel's change notices do not come (network filesystems, bind mounts).
-const reloadInterval = 5 * time.Second
-
-// reloadFile calls load with the file's bytes whenever they differ from what
-// was read last, until ctx ends. A file that cannot be read, or that load
-// refuses, leaves what is in force as it is and says so once per content.
-func reloadFile(ctx context.Context, what, path string, last []byte, load func([]byte) error) {
-	failed := ""
-	complain := func(err error) {
-		if text := err.Error(); text != failed {
-			failed = text
-			klog.Errorf("%s %s is not read again, the one before stays in force: %v", what, path, err)
-		}
+// loadAndWatch gives load the file's bytes, and again whenever they change,
+// until ctx ends. The first error is returned, with mend as its hint; a later
+// one leaves what is in force as it is and is logged.
+func loadAndWatch(ctx context.Context, what, path, mend string, load func([]byte) error) error {
+	watcher, data, err := filewatch.Open(path)
+	if err != nil {
+		return &StartError{Problem: fmt.Sprintf("%s %s cannot be read: %v", what, path, underlying(err)), Mend: mend}
 	}
-	filesystem.WatchUntil(ctx, reloadInterval, path, func() {
-		data, err := os.ReadFile(path)
+	if err := load(data); err != nil {
+		if _, ok := errors.AsType[*StartError](err); ok {
+			return err
+		}
+		return &StartError{Problem: fmt.Sprintf("%s %s is not usable: %v", what, path, err), Mend: mend}
+	}
+	go watcher.Run(ctx, func(data []byte, err error) {
+		if err == nil {
+			err = load(data)
+		}
 		if err != nil {
-			complain(underlying(err))
+			klog.Errorf("%s %s is not read again, the one before stays in force: %v", what, path, err)
 			return
 		}
-		if bytes.Equal(data, last) {
-			return
-		}
-		last = data
-		if err := load(data); err != nil {
-			complain(err)
-			return
-		}
-		failed = ""
 		klog.Infof("%s %s is read again and in force", what, path)
-	}, func(err error) { complain(fmt.Errorf("watch: %w", err)) })
+	})
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/component-helpers/auth/rbac/reconciliation"
 	"k8s.io/klog/v2"
+	scheduling "k8s.io/kubernetes/pkg/apis/scheduling/v1"
 	"k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac/bootstrappolicy"
 	"k8s.io/utils/clock"
 
@@ -126,25 +128,33 @@ func (s *seeder) ensureRBAC(ctx context.Context, bindMasters bool) error {
 	return nil
 }
 
-// ensureNamespaces writes the namespaces every cluster has, which the server's
-// own start-up otherwise waits for: most of it fails and is tried again until
-// kube-system is there.
-func (s *seeder) ensureNamespaces(ctx context.Context) error {
+// ensureBasics writes the namespaces and priority classes every cluster has.
+// The server's own start-up otherwise waits for them: most of it fails and is
+// tried again until kube-system is there, and readiness hangs on the classes,
+// which upstream looks after a one-second poll
+// (pkg/registry/scheduling/rest/storage_scheduling.go).
+func (s *seeder) ensureBasics(ctx context.Context) error {
+	var objects []runtime.Object
 	for _, name := range []string{metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease, metav1.NamespaceDefault} {
-		ns := &corev1.Namespace{
+		objects = append(objects, &corev1.Namespace{
 			ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelMetadataName: name}},
 			Spec:       corev1.NamespaceSpec{Finalizers: []corev1.FinalizerName{corev1.FinalizerKubernetes}},
 			Status:     corev1.NamespaceStatus{Phase: corev1.NamespaceActive},
-		}
-		data, err := s.encode(ns)
+		})
+	}
+	for _, class := range scheduling.SystemPriorityClasses() {
+		objects = append(objects, class.DeepCopy())
+	}
+	for _, object := range objects {
+		data, err := s.encode(object)
 		if err != nil {
 			return err
 		}
-		key := path.Join(s.prefix, "namespaces", name)
+		key := s.key(object)
 		_, err = s.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", 0)).
 			Then(clientv3.OpPut(key, string(data))).Commit()
 		if err != nil {
-			return fmt.Errorf("seed namespace %s: %w", name, err)
+			return fmt.Errorf("seed %s: %w", key, err)
 		}
 	}
 	return nil
@@ -153,11 +163,15 @@ func (s *seeder) ensureNamespaces(ctx context.Context) error {
 // key is where the API server's registry keeps the object.
 func (s *seeder) key(obj runtime.Object) string {
 	accessor, _ := meta.Accessor(obj)
-	return path.Join(s.prefix, rbacResource(obj), accessor.GetNamespace(), accessor.GetName())
+	return path.Join(s.prefix, resourceOf(obj), accessor.GetNamespace(), accessor.GetName())
 }
 
-func rbacResource(obj runtime.Object) string {
+func resourceOf(obj runtime.Object) string {
 	switch obj.(type) {
+	case *corev1.Namespace:
+		return "namespaces"
+	case *schedulingv1.PriorityClass:
+		return "priorityclasses"
 	case *rbacv1.ClusterRole:
 		return "clusterroles"
 	case *rbacv1.ClusterRoleBinding:

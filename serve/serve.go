@@ -100,7 +100,7 @@ func Run(ctx context.Context, opts Options) error {
 		return err
 	}
 
-	ctl := &controllerContext{base: built.loopback, keys: keys, asAccounts: usesRBAC(cfg)}
+	ctl := &controllerContext{base: built.loopback, keys: keys, asAccounts: built.rbac}
 	elect := st.embedded == nil
 	built.server.GenericAPIServer.AddPostStartHookOrDie("gatehouse-controllers", func(hook genericapiserver.PostStartHookContext) error {
 		go func() {
@@ -251,25 +251,8 @@ func seed(ctx context.Context, cfg *v1alpha1.ServeConfiguration, st *store) erro
 	if err := s.ensureCRDs(ctx, v1alpha1.CRDs()); err != nil {
 		return err
 	}
-	if err := s.ensureNamespaces(ctx); err != nil {
+	if err := s.ensureBasics(ctx); err != nil {
 		return err
 	}
-	if !usesRBAC(cfg) {
-		return nil
-	}
 	return s.ensureRBAC(ctx, cfg.Authorization.SystemMastersBypass)
-}
-
-// usesRBAC says whether RBAC objects decide anything here. A configuration file
-// may name the authorizer, so it counts as yes.
-func usesRBAC(cfg *v1alpha1.ServeConfiguration) bool {
-	if cfg.Authorization.ConfigFile != "" {
-		return true
-	}
-	for _, mode := range cfg.Authorization.Modes {
-		if mode == "RBAC" {
-			return true
-		}
-	}
-	return false
 }

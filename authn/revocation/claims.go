@@ -1,9 +1,9 @@
 package revocation
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"io"
 	"math"
 	"strconv"
 	"strings"
@@ -34,45 +34,68 @@ func readClaims(token string) claims {
 		return claims{}
 	}
 	data, err := base64.RawURLEncoding.DecodeString(payload)
-	if err != nil {
-		return claims{}
-	}
-	dec := json.NewDecoder(strings.NewReader(string(data)))
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+	if err != nil || !json.Valid(data) {
 		return claims{}
 	}
 	var c claims
 	times := 0
-	for dec.More() {
-		name, err := dec.Token()
-		if err != nil {
-			return claims{}
+	members(data, func(name, value []byte) {
+		// A name may be written with escapes; one with none, as all issuers write
+		// it, is compared as it stands.
+		var unescaped string
+		if bytes.IndexByte(name, '\\') >= 0 && json.Unmarshal(name, &unescaped) == nil {
+			name = []byte(`"` + unescaped + `"`)
 		}
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return claims{}
-		}
-		switch name {
-		case "iat":
+		switch string(name) {
+		case `"iat"`:
 			times++
 			c.issuedAt = numericDate(string(value))
-		case "jti":
+		case `"jti"`:
 			var id string
 			if json.Unmarshal(value, &id) == nil && id != "" {
 				c.ids = append(c.ids, id)
 			}
 		}
-	}
-	if _, err := dec.Token(); err != nil {
-		return claims{}
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return claims{}
-	}
+	})
 	if times != 1 {
 		c.issuedAt = time.Time{}
 	}
 	return c
+}
+
+// members gives each member of a JSON object, name and value as written. The
+// text must be valid JSON; for anything but an object there are no members.
+func members(data []byte, each func(name, value []byte)) {
+	data = bytes.TrimSpace(data)
+	if len(data) == 0 || data[0] != '{' {
+		return
+	}
+	var name []byte
+	start, depth := 1, 0
+	for i := 1; i < len(data); i++ {
+		switch data[i] {
+		case '"':
+			for i++; data[i] != '"'; i++ {
+				if data[i] == '\\' {
+					i++
+				}
+			}
+		case '{', '[':
+			depth++
+		case ':':
+			if depth == 0 {
+				name, start = bytes.TrimSpace(data[start:i]), i+1
+			}
+		case '}', ']', ',':
+			if depth == 0 && name != nil {
+				each(name, bytes.TrimSpace(data[start:i]))
+				name, start = nil, i+1
+			}
+			if data[i] != ',' {
+				depth--
+			}
+		}
+	}
 }
 
 // numericDate reads a NumericDate (RFC 7519, section 2): seconds since 1970,

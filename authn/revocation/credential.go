@@ -50,11 +50,11 @@ func (p *presented) nothing() bool {
 
 // tokens are all tokens of the request: the header's, then the subprotocols'.
 func (p *presented) tokens() []string {
-	var tokens []string
-	if p.bearer != "" {
-		tokens = append(tokens, p.bearer)
+	inner := protocolTokens(p.protocols)
+	if p.bearer == "" {
+		return inner
 	}
-	return append(tokens, protocolTokens(p.protocols)...)
+	return append([]string{p.bearer}, inner...)
 }
 
 // issuedAt is the time of issue of the credential that the request was let in

@@ -6,92 +6,15 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"k8s.io/klog/v2"
-	"k8s.io/utils/clock"
-
 	"github.com/gatehouse-io/gatehouse/authn"
-	"github.com/gatehouse-io/gatehouse/authn/internal/filewatch"
+	"github.com/gatehouse-io/gatehouse/internal/filewatch"
 )
-
-// ExpiredCRL is what a list means once its nextUpdate has passed.
-type ExpiredCRL string
-
-const (
-	// RefuseExpired refuses every certificate of the list's issuer: nobody can
-	// tell what has been revoked since. The default.
-	RefuseExpired ExpiredCRL = "Refuse"
-
-	// AcceptExpired goes on as if the list had not expired.
-	AcceptExpired ExpiredCRL = "Accept"
-)
-
-const (
-	// caInterval is how often the client CAs and the lists' expiry are looked at.
-	caInterval = 500 * time.Millisecond
-
-	crlHint = "ask the CA for a current, complete CRL (RFC 5280) in PEM or DER, and see that its CA is in authentication.clientCAFile; " +
-		"`openssl crl -noout -text -in FILE` shows what is in it"
-)
-
-// CRLOptions shape a CRLFile.
-type CRLOptions struct {
-	// Path of the file: PEM with one or several lists, or DER of one. Needed.
-	Path string
-
-	// CAs are the CAs whose client certificates are believed, as they are now. A
-	// list counts only when one of them has signed it. Needed.
-	CAs func() []*x509.Certificate
-
-	// Expired says what an expired list means. Default: RefuseExpired.
-	Expired ExpiredCRL
-
-	// Clock tells whether a list has expired. Default: the real one.
-	Clock clock.PassiveClock
-
-	// OnError hears what is wrong with a changed file, and when a list expires;
-	// once for each text. Default: an error log line.
-	OnError func(error)
-
-	// OnReload hears how many certificates are listed after a changed file was
-	// taken. Default: an info log line.
-	OnReload func(revoked int)
-}
-
-func (o *CRLOptions) validate() error {
-	switch {
-	case o.Path == "":
-		return errors.New("read CRL file: CRLOptions.Path is not set")
-	case o.CAs == nil:
-		return errors.New("read CRL file: CRLOptions.CAs is not set")
-	}
-	switch o.Expired {
-	case "":
-		o.Expired = RefuseExpired
-	case RefuseExpired, AcceptExpired:
-	default:
-		return &authn.FileError{Path: o.Path, Problem: fmt.Sprintf("expiredCRL is %q", o.Expired), Hint: "set authentication.expiredCRL to Refuse or Accept"}
-	}
-	if o.Clock == nil {
-		o.Clock = clock.RealClock{}
-	}
-	path := o.Path
-	if o.OnError == nil {
-		o.OnError = func(err error) {
-			klog.ErrorS(err, "The certificate revocation lists are not as they should be", "file", path)
-		}
-	}
-	if o.OnReload == nil {
-		o.OnReload = func(n int) { klog.InfoS("The CRL file has changed and is in force", "file", path, "revoked", n) }
-	}
-	return nil
-}
 
 // CRLFile is the lists of one file. It is safe for concurrent use.
 type CRLFile struct {
@@ -118,32 +41,6 @@ type CRLFile struct {
 
 	// told is the text that OnError heard last, "" after a good state.
 	told string
-}
-
-// crlSet is the lists in force at one moment. It never changes.
-type crlSet struct {
-	// lists, one for each issuer key, in the order in which they came.
-	lists []*crl
-
-	// byIssuer holds the same lists by the raw name of their issuer.
-	byIssuer map[string][]*crl
-}
-
-func newCRLSet(lists []*crl) *crlSet {
-	s := &crlSet{lists: lists, byIssuer: make(map[string][]*crl, len(lists))}
-	for _, c := range lists {
-		name := string(c.issuer.RawSubject)
-		s.byIssuer[name] = append(s.byIssuer[name], c)
-	}
-	return s
-}
-
-func (s *crlSet) revoked() int {
-	n := 0
-	for _, c := range s.lists {
-		n += len(c.revoked)
-	}
-	return n
 }
 
 // OpenCRL reads the file. One that is missing or has anything wrong is an
@@ -276,7 +173,7 @@ func (f *CRLFile) expired() error {
 	if f.opts.Expired == AcceptExpired {
 		then = "it still counts (expiredCRL: Accept)"
 	}
-	return &authn.FileError{Path: f.opts.Path, Problem: strings.Join(old, "; ") + "; " + then, Hint: crlHint}
+	return &authn.FileError{Path: f.opts.Path, Problem: strings.Join(old, "; ") + "; " + then, Mend: crlHint}
 }
 
 // tell reports the state where it is bad and has not been reported yet.
@@ -320,63 +217,7 @@ func (f *CRLFile) load(data []byte) {
 	if len(errs) > 0 {
 		err := errors.Join(errs...)
 		f.loadErr = &authn.FileError{
-			Path: f.opts.Path, Problem: strings.ReplaceAll(err.Error(), "\n", "; "), Hint: crlHint, Err: err,
+			Path: f.opts.Path, Problem: strings.ReplaceAll(err.Error(), "\n", "; "), Mend: crlHint, Err: err,
 		}
 	}
-}
-
-// readCRLs returns the good lists of a file, one an issuer, and what is wrong
-// with the others.
-func readCRLs(data []byte, cas []*x509.Certificate) ([]*crl, []error) {
-	ders, err := splitCRLs(data)
-	if err != nil {
-		return nil, []error{err}
-	}
-	var lists []*crl
-	var errs []error
-	for i, der := range ders {
-		list, err := parseCRL(der)
-		var c *crl
-		if err == nil {
-			c, err = compileCRL(list, cas)
-		}
-		if err != nil {
-			if len(ders) > 1 {
-				err = fmt.Errorf("list %d %w", i+1, err)
-			}
-			errs = append(errs, err)
-			continue
-		}
-		if at := slices.IndexFunc(lists, c.sameIssuer); at < 0 {
-			lists = append(lists, c)
-		} else if lists[at].olderThan(c) {
-			lists[at] = c
-		}
-	}
-	return lists, errs
-}
-
-func unreadableCRL(path string, err error) error {
-	e := &authn.FileError{Path: path, Problem: fmt.Sprintf("read CRL file: %v", err), Err: err}
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		e.Hint = "put the CA's CRL there, or take authentication.clientCRLFile out of the settings"
-	case errors.Is(err, fs.ErrPermission):
-		e.Hint = "make the file readable by the user the server runs as"
-	default:
-		e.Hint = "authentication.clientCRLFile must name a plain file that the server can read"
-	}
-	return e
-}
-
-// digest tells sets of CAs apart.
-func digest(cas []*x509.Certificate) [sha256.Size]byte {
-	h := sha256.New()
-	for _, ca := range cas {
-		sum := sha256.Sum256(ca.Raw)
-		h.Write(sum[:])
-	}
-	var d [sha256.Size]byte
-	h.Sum(d[:0])
-	return d
 }

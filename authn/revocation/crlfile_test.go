@@ -196,7 +196,7 @@ func TestCRLBadAtStart(t *testing.T) {
 		path := tempFile(t, data)
 		_, err := OpenCRL(CRLOptions{Path: path, CAs: trusting(one, mute).get})
 		var fileErr *authn.FileError
-		if !errors.As(err, &fileErr) || fileErr.Path != path || fileErr.Hint == "" || !strings.Contains(err.Error(), want) {
+		if !errors.As(err, &fileErr) || fileErr.Path != path || fileErr.Mend == "" || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
@@ -242,10 +242,7 @@ func TestCRLReload(t *testing.T) {
 	path := tempFile(t, toPEM(one.list(t, 5, tomorrow, 5)))
 	var j crlJournal
 	cas := trusting(one)
-	f := run(t, openCRL(t, path, cas, func(o *CRLOptions) {
-		o.OnError = j.add
-		o.Clock = clock.PassiveClock(clocktesting.NewFakePassiveClock(noon))
-	}))
+	f := run(t, openCRL(t, path, cas, func(o *CRLOptions) { o.OnError = j.add }))
 	complains := func(text string) func() bool {
 		return func() bool { err := f.LastError(); return err != nil && strings.Contains(err.Error(), text) }
 	}

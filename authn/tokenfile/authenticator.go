@@ -14,7 +14,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-io/gatehouse/authn"
-	"github.com/gatehouse-io/gatehouse/authn/internal/filewatch"
+	"github.com/gatehouse-io/gatehouse/internal/filewatch"
 )
 
 // Options shape an Authenticator. The zero value logs through klog.
@@ -147,11 +147,11 @@ func unreadable(path string, err error) error {
 	e := &authn.FileError{Path: path, Problem: fmt.Sprintf("read token file: %v", err), Err: err}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		e.Hint = "create the file, or take authentication.tokenFile out of the settings"
+		e.Mend = "create the file, or take authentication.tokenFile out of the settings"
 	case errors.Is(err, fs.ErrPermission):
-		e.Hint = "make the file readable by the user the server runs as"
+		e.Mend = "make the file readable by the user the server runs as"
 	default:
-		e.Hint = "authentication.tokenFile must name a plain file that the server can read"
+		e.Mend = "authentication.tokenFile must name a plain file that the server can read"
 	}
 	return e
 }

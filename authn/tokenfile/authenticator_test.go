@@ -168,7 +168,7 @@ func TestStartErrors(t *testing.T) {
 	} {
 		_, err := New(c.path, Options{})
 		var fileErr *authn.FileError
-		if !errors.As(err, &fileErr) || !strings.Contains(err.Error(), c.want) || fileErr.Hint == "" {
+		if !errors.As(err, &fileErr) || !strings.Contains(err.Error(), c.want) || fileErr.Mend == "" {
 			t.Errorf("%s: got %v, want %q with a hint", c.path, err, c.want)
 		}
 	}

@@ -45,7 +45,7 @@ func parse(path string, data []byte) (*table, error) {
 			return nil, &authn.FileError{
 				Path: path, Line: line,
 				Problem: fmt.Sprintf("has %d of the 3 columns that a token needs: token, user, uid", len(record)),
-				Hint:    formatHint,
+				Mend:    formatHint,
 			}
 		}
 		if record[0] == "" {
@@ -73,7 +73,7 @@ func parse(path string, data []byte) (*table, error) {
 // csvError says where and what. The csv package's errors hold positions and
 // fixed texts alone; only those are passed on, lest that ever change.
 func csvError(path string, err error) error {
-	e := &authn.FileError{Path: path, Problem: "is not well-formed CSV", Hint: formatHint}
+	e := &authn.FileError{Path: path, Problem: "is not well-formed CSV", Mend: formatHint}
 	var at *csv.ParseError
 	if errors.As(err, &at) {
 		e.Line = at.Line

@@ -72,10 +72,10 @@ every setting, with its meaning and the value in force.
 // defaults where neither speaks.
 func effectiveConfig(cmd *cobra.Command, file string, set *v1alpha1.ServeConfiguration) (*v1alpha1.ServeConfiguration, error) {
 	cfg := &v1alpha1.ServeConfiguration{}
-	var positions v1alpha1.Positions
+	var source *v1alpha1.Source
 	if file != "" {
 		var err error
-		if cfg, positions, err = v1alpha1.LoadServeConfiguration(file); err != nil {
+		if cfg, source, err = v1alpha1.ReadServeConfiguration(file); err != nil {
 			return nil, coded(exitUsage, err)
 		}
 	}
@@ -103,5 +103,5 @@ func effectiveConfig(cmd *cobra.Command, file string, set *v1alpha1.ServeConfigu
 	if err := v1alpha1.SetDefaults(cfg, os.Getenv); err != nil {
 		return nil, coded(exitUsage, err)
 	}
-	return cfg, coded(exitUsage, v1alpha1.Validate(cfg, positions))
+	return cfg, coded(exitUsage, source.Locate(v1alpha1.Validate(cfg)))
 }

@@ -1,0 +1,67 @@
+# The two commands of the README are `make serve` and `make test`. The rest is
+# for those who work on Gatehouse: `make help`.
+
+export CGO_ENABLED := 0
+
+COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)
+DIRTY   := $(shell test -z "$$(git status --porcelain 2>/dev/null)" && echo clean || echo dirty)
+DATE    := $(shell git log -1 --format=%cI 2>/dev/null)
+VERSION := $(shell sed -n 's/^const Release = "\(.*\)"/\1/p' internal/version/version.go)
+STAMP   := github.com/gatehouse-io/gatehouse/internal/version
+LDFLAGS := -s -w -X $(STAMP).commit=$(COMMIT) -X $(STAMP).date=$(DATE) -X $(STAMP).treeState=$(DIRTY)
+BUILD   := go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
+TOOL    := go tool -modfile=tools/go.mod
+
+.DEFAULT_GOAL := build
+.PHONY: help build serve kubectl test test-race lint generate conformance bench-serve dist clean
+
+help: ## Show this help
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+build: ## Build bin/gatehouse
+	@$(BUILD) -o bin/gatehouse ./cmd/gatehouse
+
+serve: build ## Build, and run a Kubernetes API with every gate shut
+	@exec bin/gatehouse serve
+
+kubectl: ## Build bin/kubectl, of the same Kubernetes release
+	@$(BUILD) -o bin/kubectl k8s.io/kubernetes/cmd/kubectl
+
+# Packages that link no API server run under the race detector; the end-to-end
+# packages drive the program as a process of its own.
+GATES := . ./api/... ./admission/... ./audit/... ./authn/... ./secret/... ./serve/pki/... ./internal/version/...
+E2E   := ./internal/cli/... ./serve ./test/e2e/... ./test/bench/...
+
+test: build kubectl ## Install what the tests need, and run them all
+	@./test/setup
+	@if command -v gcc >/dev/null; then CGO_ENABLED=1 go test -race -count=1 $(GATES); \
+	 else echo "no gcc: the race detector is left out"; go test -count=1 $(GATES); fi
+	go test -count=1 -p 1 -timeout 30m $(E2E)
+
+test-race: kubectl ## The end-to-end tests with the server itself under the race detector (builds everything again)
+	@./test/setup
+	CGO_ENABLED=1 go test -race -count=1 -p 1 -timeout 60m $(E2E)
+
+lint: ## gofmt, vet, staticcheck, generated files, go.mod
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+	go vet ./...
+	$(TOOL) staticcheck ./...
+	go mod tidy -diff
+	@! grep -n '^replace' go.mod tools/go.mod test/oracle/go.mod
+	@$(MAKE) --no-print-directory generate
+	@git diff --exit-code -- api docs/reference
+
+generate: ## Write the generated files anew
+	go generate ./api/...
+
+conformance: build ## Upstream's [sig-auth] and [sig-api-machinery] e2e specs against gatehouse serve (some 20 minutes)
+	cd test/oracle && go run ./cmd/conformance -gatehouse $(CURDIR)/bin/gatehouse -out $(CURDIR)/dist/conformance
+
+bench-serve: build ## Side by side with a stock kube-apiserver and etcd; writes docs/performance.md
+	go run ./test/bench/serve -gatehouse bin/gatehouse -write docs/performance.md
+
+dist: ## Static, stamped, reproducible release binaries with checksums and an SBOM
+	@VERSION=$(VERSION) LDFLAGS='$(LDFLAGS)' DATE='$(DATE)' ./deploy/dist
+
+clean: ## Remove what was built
+	rm -rf bin dist
