@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"go.etcd.io/etcd/client/pkg/v3/transport"
@@ -51,6 +52,8 @@ func Run(ctx context.Context, opts Options) error {
 		opts.Out = io.Discard
 	}
 	begun := time.Now()
+	// Every file and socket made from here on is this user's alone.
+	syscall.Umask(0o077)
 	cfg := opts.Config.DeepCopy()
 
 	chosen, err := selectControllers(*cfg.Controllers)

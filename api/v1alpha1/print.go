@@ -37,7 +37,7 @@ type printer struct {
 
 // fields prints the fields of a struct, each line after indent.
 func (p *printer) fields(v reflect.Value, path, indent string) {
-	for _, m := range members(v.Type()) {
+	for i, m := range members(v.Type()) {
 		f := v.FieldByIndex(m.index)
 		at := join(path, m.name)
 		if at == "apiVersion" || at == "kind" {
@@ -45,7 +45,9 @@ func (p *printer) fields(v reflect.Value, path, indent string) {
 		}
 		doc := fieldDocs[at]
 		if doc != "" {
-			p.out.WriteString("\n")
+			if path == "" || i > 0 { // a section's first field follows its name
+				p.out.WriteString("\n")
+			}
 			for line := range strings.Lines(doc) {
 				fmt.Fprintf(&p.out, "%s# %s\n", indent, strings.TrimRight(line, "\n"))
 			}

@@ -10,6 +10,9 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/gatehouse-io/gatehouse/internal/version"
 )
 
 // Exit codes, the same for every command.
@@ -99,6 +102,9 @@ func printable(s string) string {
 }
 
 func newRoot() *cobra.Command {
+	// Upstream registers flags of its own on the global set, which cobra would
+	// add to every command here.
+	pflag.CommandLine = pflag.NewFlagSet("gatehouse", pflag.ContinueOnError)
 	root := &cobra.Command{
 		Use:   "gatehouse",
 		Short: "The Kubernetes security model in one program",
@@ -107,6 +113,7 @@ what you may do, what may run, what is stored, and what was done.
 ` + exitCodesHelp,
 		Example: `  gatehouse serve
   gatehouse admin kubeconfig --user jane --group developers --ttl 8h > jane.kubeconfig`,
+		Version:       version.Release,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
