@@ -8,7 +8,6 @@ import (
 	"os"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/group"
@@ -17,6 +16,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/request/websocket"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/rest"
@@ -103,6 +103,10 @@ func followRevocations(generic *genericapiserver.Config, registry *revocation.Re
 	if err != nil {
 		return err
 	}
+	probe, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return err
+	}
 	factory := dynamicinformer.NewDynamicSharedInformerFactory(client, 0)
 	if err := registry.Follow(factory.ForResource(revocations).Informer()); err != nil {
 		return err
@@ -115,11 +119,12 @@ func followRevocations(generic *genericapiserver.Config, registry *revocation.Re
 	}))
 	return generic.AddPostStartHook("gatehouse-revocations", func(hook genericapiserver.PostStartHookContext) error {
 		go func() {
-			// An informer that finds no such resource waits most of a second
-			// before it looks again; asking first makes the start that much shorter.
+			// An informer that finds no such resource, or a server that is still
+			// starting, waits up to five seconds before it looks again; asking
+			// first makes the start that much shorter.
 			_ = wait.PollUntilContextCancel(hook, 10*time.Millisecond, true, func(ctx context.Context) (bool, error) {
-				_, err := client.Resource(revocations).List(ctx, metav1.ListOptions{Limit: 1})
-				return err == nil, nil
+				ask := probe.RESTClient().Get().AbsPath("/apis", v1alpha1.SchemeGroupVersion.String(), revocations.Resource)
+				return ask.Param("limit", "1").MaxRetries(0).Do(ctx).Error() == nil, nil
 			})
 			factory.Start(hook.Done())
 		}()

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apiserver/pkg/endpoints/request"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/util/webhook"
+	"k8s.io/client-go/informers"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	aggregatorapiserver "k8s.io/kube-aggregator/pkg/apiserver"
@@ -32,17 +33,18 @@ import (
 
 // chain is the API server, built and not yet running.
 type chain struct {
-	server   *aggregatorapiserver.APIAggregator
-	loopback *rest.Config // this process's own client: name system:apiserver, every permission
-	rbac     bool         // the authorizer RBAC is in the chain
+	server    *aggregatorapiserver.APIAggregator
+	loopback  *rest.Config                    // this process's own client: name system:apiserver, every permission
+	rbac      bool                            // the authorizer RBAC is in the chain
+	informers informers.SharedInformerFactory // the server's own, started with it
 }
 
 // buildChain does what upstream's app.NewConfig and app.CreateServerChain do,
 // with Gatehouse's gates put in between BuildGenericConfig and
 // CreateKubeAPIServerConfig. Later is too late: the authorizer is copied into
 // the HTTP filters, the admission initializers, the REST storage and the two
-// delegated servers.
-func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki.PKI, opts options.CompletedOptions) (*chain, error) {
+// delegated servers. awaitStore returns when etcd answers and is seeded.
+func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki.PKI, opts options.CompletedOptions, awaitStore func() error) (*chain, error) {
 	name, err := cache.NewInformerName("kube-apiserver")
 	if err != nil {
 		return nil, err
@@ -116,11 +118,14 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 	if err := authz.learnLoopback(completed.Aggregator.GenericConfig.Authentication.Authenticator, generic.LoopbackClientConfig); err != nil {
 		return nil, err
 	}
+	if err := awaitStore(); err != nil {
+		return nil, err
+	}
 	server, err := app.CreateServerChain(completed)
 	if err != nil {
 		return nil, fmt.Errorf("build API server: %w", err)
 	}
-	return &chain{server: server, loopback: generic.LoopbackClientConfig, rbac: authz.parts["RBAC"] != nil}, nil
+	return &chain{server: server, loopback: generic.LoopbackClientConfig, rbac: authz.parts["RBAC"] != nil, informers: shared}, nil
 }
 
 // learnLoopback asks the completed authenticator who the loopback token is.

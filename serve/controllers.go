@@ -6,10 +6,12 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsscheme "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset/scheme"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/admission/plugin/policy/validating"
 	"k8s.io/apiserver/pkg/cel/openapi/resolver"
@@ -27,6 +29,7 @@ import (
 	"k8s.io/client-go/util/keyutil"
 	"k8s.io/controller-manager/pkg/informerfactory"
 	"k8s.io/klog/v2"
+	"k8s.io/kube-openapi/pkg/validation/spec"
 	kubecontroller "k8s.io/kubernetes/pkg/controller"
 	"k8s.io/kubernetes/pkg/controller/bootstrap"
 	"k8s.io/kubernetes/pkg/controller/certificates/approver"
@@ -55,11 +58,15 @@ type controllerContext struct {
 	base       *rest.Config
 	asAccounts bool // each controller acts as its own service account
 	keys       *pki.PKI
-	informers  informers.SharedInformerFactory
-	metadata   metadatainformer.SharedInformerFactory
-	mapper     *restmapper.DeferredDiscoveryRESTMapper
-	started    chan struct{} // closed when the informers have been started
-	clusterCA  []byte
+	// shared are the API server's own informers, or nil where the controllers'
+	// end before the server does, as they may under leader election: a handler
+	// would outlive its controller.
+	shared    informers.SharedInformerFactory
+	informers informers.SharedInformerFactory
+	metadata  metadatainformer.SharedInformerFactory
+	mapper    *restmapper.DeferredDiscoveryRESTMapper
+	started   chan struct{} // closed when the informers have been started
+	clusterCA []byte
 }
 
 // controller starts under the name kube-controller-manager knows it by.
@@ -161,7 +168,11 @@ func startControllers(ctx context.Context, chosen []controller, c *controllerCon
 	if err != nil {
 		return err
 	}
-	c.informers = informers.NewSharedInformerFactory(client, 10*time.Hour)
+	if c.shared != nil {
+		c.informers = c.shared
+	} else {
+		c.informers = informers.NewSharedInformerFactory(client, 10*time.Hour)
+	}
 	meta, err := metadata.NewForConfig(c.base)
 	if err != nil {
 		return err
@@ -413,8 +424,10 @@ func buildPolicyStatus(_ context.Context, c *controllerContext, config *rest.Con
 	if err != nil {
 		return nil, err
 	}
-	schemas := resolver.NewDefinitionsSchemaResolver(openapi.GetOpenAPIDefinitions, clientscheme.Scheme, apiextensionsscheme.Scheme).
-		Combine(&resolver.ClientDiscoveryResolver{Discovery: client.Discovery()})
+	schemas := lazySchemas(sync.OnceValue(func() resolver.SchemaResolver {
+		return resolver.NewDefinitionsSchemaResolver(openapi.GetOpenAPIDefinitions, clientscheme.Scheme, apiextensionsscheme.Scheme).
+			Combine(&resolver.ClientDiscoveryResolver{Discovery: client.Discovery()})
+	}))
 	ctl, err := validatingadmissionpolicystatus.NewController(
 		c.informers.Admissionregistration().V1().ValidatingAdmissionPolicies(),
 		client.AdmissionregistrationV1().ValidatingAdmissionPolicies(),
@@ -423,6 +436,15 @@ func buildPolicyStatus(_ context.Context, c *controllerContext, config *rest.Con
 		return nil, err
 	}
 	return loop(5, ctl.Run), nil
+}
+
+// lazySchemas makes the schemas of all built-in kinds (some 20 MB) when the
+// first policy is there to be checked.
+type lazySchemas func() resolver.SchemaResolver
+
+// ResolveSchema implements resolver.SchemaResolver.
+func (l lazySchemas) ResolveSchema(gvk schema.GroupVersionKind) (*spec.Schema, error) {
+	return l().ResolveSchema(gvk)
 }
 
 func buildTTLAfterFinished(ctx context.Context, c *controllerContext, config *rest.Config) (func(context.Context), error) {

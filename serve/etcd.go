@@ -33,9 +33,10 @@ const (
 )
 
 // startEmbeddedEtcd starts etcd on a unix socket in the data directory, with
-// TLS on both sides, fsync on, and no other listener. onFatal is told when etcd
-// gives up (a disk that is full or fails) and must not return.
-func startEmbeddedEtcd(ctx context.Context, d *dataDir, tls, clientTLS transport.TLSInfo, quotaBytes int64, onFatal func(string)) (*store, error) {
+// TLS on both sides, fsync on, and no other listener. It returns when the socket
+// is there; awaitReady waits until it is answered. onFatal is told when etcd gives
+// up (a disk that is full or fails) and must not return.
+func startEmbeddedEtcd(d *dataDir, tls, clientTLS transport.TLSInfo, quotaBytes int64, onFatal func(string)) (*store, error) {
 	cfg := embed.NewConfig()
 	cfg.Name = "gatehouse"
 	cfg.Dir = d.etcd()
@@ -47,6 +48,9 @@ func startEmbeddedEtcd(ctx context.Context, d *dataDir, tls, clientTLS transport
 	// (etcd-io/etcd#15402).
 	cfg.ListenClientHttpUrls = []url.URL{{Scheme: "unixs", Path: d.etcdHTTPSocket()}}
 	cfg.ListenPeerUrls = nil // one member: nobody to talk to
+	// A member alone elects itself after one to two election timeouts, and has
+	// nobody to send heartbeats to: short ones only make the start shorter.
+	cfg.TickMs, cfg.ElectionMs = 10, 100
 	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)
 	cfg.ClientTLSInfo = tls
 	cfg.ClientTLSInfo.ClientCertAuth = true
@@ -70,22 +74,27 @@ func startEmbeddedEtcd(ctx context.Context, d *dataDir, tls, clientTLS transport
 			Mend:    "restore the folder from a backup, or move it away to begin with an empty cluster",
 		}
 	}
+	return &store{endpoints: []string{socket.String()}, tls: clientTLS, embedded: e}, nil
+}
+
+// awaitReady waits until the store answers.
+func (s *store) awaitReady(ctx context.Context) error {
+	if s.embedded == nil {
+		return s.awaitAnswer(ctx)
+	}
 	select {
-	case <-e.Server.ReadyNotify():
-	case err := <-e.Err():
-		e.Close()
-		return nil, fmt.Errorf("start etcd: %w", err)
+	case <-s.embedded.Server.ReadyNotify():
+		return nil
+	case err := <-s.embedded.Err():
+		return fmt.Errorf("start etcd: %w", err)
 	case <-time.After(etcdStartTimeout):
-		e.Close()
-		return nil, &StartError{
-			Problem: fmt.Sprintf("etcd in %s is not ready after %v", d.etcd(), etcdStartTimeout),
+		return &StartError{
+			Problem: fmt.Sprintf("etcd in %s is not ready after %v", s.embedded.Config().Dir, etcdStartTimeout),
 			Mend:    "is the disk slow or failing? etcd's own messages are shown with --log-level info",
 		}
 	case <-ctx.Done():
-		e.Close()
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
-	return &store{endpoints: []string{socket.String()}, tls: clientTLS, embedded: e}, nil
 }
 
 // connect opens a client. The caller closes it.

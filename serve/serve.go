@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -52,6 +53,7 @@ func Run(ctx context.Context, opts Options) error {
 		opts.Out = io.Discard
 	}
 	begun := time.Now()
+	phase := func(what string) { klog.V(2).Infof("%.3f s: %s", time.Since(begun).Seconds(), what) }
 	// Every file and socket made from here on is this user's alone.
 	syscall.Umask(0o077)
 	cfg := opts.Config.DeepCopy()
@@ -78,33 +80,42 @@ func Run(ctx context.Context, opts Options) error {
 	if err := fillPaths(cfg, dir); err != nil {
 		return err
 	}
+	phase("keys are there")
 
 	// What the server is built from ends after the server itself, so that its
 	// last requests still find a store and an authorizer.
 	inner, endInner := context.WithCancel(context.WithoutCancel(ctx))
 	defer endInner()
-	st, err := openStore(ctx, cfg, dir, keys)
+
+	// The store takes up its work while the server's configuration is made; only
+	// building the registries needs it.
+	st, err := openStore(cfg, dir, keys)
 	if err != nil {
 		return err
 	}
 	defer st.close()
-
-	seeded := make(chan error, 1)
-	go func() { seeded <- seed(ctx, cfg, st) }()
+	stored := make(chan error, 1)
+	go func() { stored <- seed(ctx, cfg, st) }()
+	phase("store is opened")
 	completed, err := upstreamOptions(inner, cfg, dir, keys, st, listener)
 	if err != nil {
 		return err
 	}
-	built, err := buildChain(inner, cfg, keys, completed)
+	built, err := buildChain(inner, cfg, keys, completed, func() error {
+		phase("API server is configured")
+		defer phase("store is seeded")
+		return <-stored
+	})
 	if err != nil {
 		return err
 	}
-	if err := <-seeded; err != nil {
-		return err
-	}
+	phase("API server is built")
 
 	ctl := &controllerContext{base: built.loopback, keys: keys, asAccounts: built.rbac}
 	elect := st.embedded == nil
+	if !elect {
+		ctl.shared = built.informers
+	}
 	built.server.GenericAPIServer.AddPostStartHookOrDie("gatehouse-controllers", func(hook genericapiserver.PostStartHookContext) error {
 		go func() {
 			// The namespace controller ends the process where it cannot discover
@@ -115,6 +126,7 @@ func Run(ctx context.Context, opts Options) error {
 			if err := runControllers(hook, chosen, ctl, elect); err != nil {
 				klog.Errorf("controllers do not start: %v", err)
 			}
+			returnStartMemory(hook)
 		}()
 		return nil
 	})
@@ -125,6 +137,7 @@ func Run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return fmt.Errorf("prepare API server: %w", err)
 	}
+	phase("API server is prepared")
 	go announce(ctx, opts.Out, cfg, dir, keys, listener, len(chosen), begun)
 	return runUntilDone(ctx, prepared.Run)
 }
@@ -145,6 +158,17 @@ func runUntilDone(ctx context.Context, run func(context.Context) error) error {
 	case <-time.After(shutdownLimit):
 		klog.Warningf("requests are still open %v after the stop was asked for; closing them", shutdownLimit)
 		return nil
+	}
+}
+
+// returnStartMemory gives back to the system what only the start needed, about
+// half of the memory held then (the OpenAPI documents of every API, in several
+// forms), once the controllers have read what they watch.
+func returnStartMemory(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(5 * time.Second):
+		debug.FreeOSMemory()
 	}
 }
 
@@ -220,15 +244,14 @@ func fillPaths(cfg *v1alpha1.ServeConfiguration, dir *dataDir) error {
 	return nil
 }
 
-func openStore(ctx context.Context, cfg *v1alpha1.ServeConfiguration, dir *dataDir, keys *pki.PKI) (*store, error) {
+func openStore(cfg *v1alpha1.ServeConfiguration, dir *dataDir, keys *pki.PKI) (*store, error) {
 	if len(cfg.Etcd.Servers) > 0 {
-		st := &store{endpoints: cfg.Etcd.Servers, tls: transport.TLSInfo{
+		return &store{endpoints: cfg.Etcd.Servers, tls: transport.TLSInfo{
 			TrustedCAFile: cfg.Etcd.CAFile, CertFile: cfg.Etcd.CertFile, KeyFile: cfg.Etcd.KeyFile,
-		}}
-		return st, st.awaitAnswer(ctx)
+		}}, nil
 	}
 	p := keys.Paths
-	return startEmbeddedEtcd(ctx, dir,
+	return startEmbeddedEtcd(dir,
 		transport.TLSInfo{CertFile: p.EtcdServer.Cert, KeyFile: p.EtcdServer.Key, TrustedCAFile: p.EtcdCA.Cert},
 		transport.TLSInfo{CertFile: p.EtcdClient.Cert, KeyFile: p.EtcdClient.Key, TrustedCAFile: p.EtcdCA.Cert},
 		cfg.Etcd.QuotaBackend.Value(), etcdGaveUp(dir))
@@ -243,8 +266,11 @@ func etcdGaveUp(dir *dataDir) func(string) {
 	}
 }
 
-// seed writes what must be there before the first request.
+// seed waits for the store and writes what must be there before the first request.
 func seed(ctx context.Context, cfg *v1alpha1.ServeConfiguration, st *store) error {
+	if err := st.awaitReady(ctx); err != nil {
+		return err
+	}
 	client, err := st.connect(ctx)
 	if err != nil {
 		return err
