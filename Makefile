@@ -25,7 +25,8 @@ serve: build ## Build, and run a Kubernetes API with every gate shut
 	@exec bin/gatehouse serve
 
 kubectl: ## Build bin/kubectl, of the same Kubernetes release
-	@$(BUILD) -o bin/kubectl k8s.io/kubernetes/cmd/kubectl
+	@go build -trimpath -buildvcs=false -ldflags '-s -w -X k8s.io/component-base/version.gitVersion=v1.37.2 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37' \
+	  -o bin/kubectl k8s.io/kubernetes/cmd/kubectl
 
 # Packages that link no API server run under the race detector; the end-to-end
 # packages drive the program as a process of its own.

@@ -21,6 +21,7 @@ var startNoise = [][]byte{
 	[]byte("simple token is not cryptographically signed"),                  // etcd's user/password tokens, which are off
 	[]byte("setting up serving from embedded etcd failed"),                  // a listener that is closed at a stop
 	[]byte("Failed to detect schema version"),                               // etcd's first start on an empty folder
+	[]byte("failed to update storage version"),                              // the same; it is written with the first snapshot
 	[]byte("Unable to remove peer endpoint leases"),                         // a stop of a server that has no peers
 	[]byte("removed previous endpoints on kubernetes service"),              // a restart
 	[]byte("Resetting endpoints for master service \"kubernetes\""),         // a start
