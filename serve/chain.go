@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 
 	apiextensionsapiserver "k8s.io/apiextensions-apiserver/pkg/apiserver"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -59,7 +61,7 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 		opts.InformerName,
 	)
 	if err != nil {
-		return nil, settingsError(err)
+		return nil, settingsError(cfg, err)
 	}
 
 	authz, err := newAuthorizerChain(ctx, cfg.Authorization, shared)
@@ -89,6 +91,7 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 	generic.AuditPolicyRuleEvaluator = policy
 
 	if !cfg.Authorization.SystemMastersBypass {
+		generic.FlowControl = plainFlowControl{generic.FlowControl, authz}
 		generic.BuildHandlerChainFunc = func(api http.Handler, c *genericapiserver.Config) http.Handler {
 			return genericapiserver.DefaultBuildHandlerChain(authz.hideMasters(api), c)
 		}
@@ -96,17 +99,17 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 
 	kube, resolver, initializers, err := app.CreateKubeAPIServerConfig(opts, generic, shared, storage)
 	if err != nil {
-		return nil, settingsError(err)
+		return nil, settingsError(cfg, err)
 	}
 	control := kube.ControlPlane
 	authInfo := webhook.NewDefaultAuthenticationInfoResolverWrapper(control.ProxyTransport, control.Generic.EgressSelector, control.Generic.LoopbackClientConfig, control.Generic.TracerProvider)
 	extensions, err := controlplaneapiserver.CreateAPIExtensionsConfig(*control.Generic, control.VersionedInformers, initializers, opts.CompletedOptions, opts.MasterCount, resolver, authInfo)
 	if err != nil {
-		return nil, settingsError(err)
+		return nil, settingsError(cfg, err)
 	}
 	aggregator, err := controlplaneapiserver.CreateAggregatorConfig(*control.Generic, opts.CompletedOptions, control.VersionedInformers, resolver, control.ProxyTransport, control.Extra.PeerProxy, initializers)
 	if err != nil {
-		return nil, settingsError(err)
+		return nil, settingsError(cfg, err)
 	}
 	completed, err := (&app.Config{Options: opts, KubeAPIs: kube, ApiExtensions: extensions, Aggregator: aggregator}).Complete()
 	if err != nil {
@@ -144,12 +147,18 @@ func (c *authorizerChain) learnLoopback(authn requestAuthenticator, loopback *re
 }
 
 // hideMasters keeps the name system:masters from upstream's escalation check,
-// which lets its members write any role whatever the authorizers say
-// (pkg/registry/rbac/escalation_check.go). It stands behind authorization, so a
-// binding to the group counts as any other does.
+// which lets its members write any role, and any admission policy, whatever the
+// authorizers say (pkg/registry/rbac/escalation_check.go). It stands behind
+// authorization, so a binding to the group counts as any other does, and in
+// front of the kinds that ask alone: everywhere else (SelfSubjectReview, access
+// reviews, admission, CSRs) members are seen in the group they are in.
 func (c *authorizerChain) hideMasters(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
+		if info, ok := request.RequestInfoFrom(ctx); ok && !escalationChecked[info.APIGroup] {
+			next.ServeHTTP(w, r)
+			return
+		}
 		if u, ok := request.UserFrom(ctx); ok && !c.isLoopback(u) {
 			if plain := withoutMasters(u); plain != u {
 				r = r.WithContext(request.WithUser(ctx, plain))
@@ -159,7 +168,22 @@ func (c *authorizerChain) hideMasters(next http.Handler) http.Handler {
 	})
 }
 
-// settingsError makes upstream's refusal of a setting one that is shown as such.
-func settingsError(err error) error {
-	return &StartError{Problem: fmt.Sprintf("API server refuses its settings: %v", err), Mend: "see gatehouse serve --print-config, and the files it names"}
+// escalationChecked are the API groups whose storage asks EscalationAllowed.
+var escalationChecked = map[string]bool{
+	"rbac.authorization.k8s.io":    true,
+	"admissionregistration.k8s.io": true,
+}
+
+// settingsError makes upstream's refusal of a setting one that is shown as such,
+// with the files it can come from.
+func settingsError(cfg *v1alpha1.ServeConfiguration, err error) error {
+	files := []string{cfg.Authentication.ConfigFile, cfg.Admission.ConfigFile, cfg.Encryption.ConfigFile}
+	if w := cfg.Authentication.Webhook; w != nil {
+		files = append(files, w.ConfigFile)
+	}
+	files = slices.DeleteFunc(files, func(f string) bool { return f == "" })
+	return &StartError{
+		Problem: fmt.Sprintf("API server refuses its settings: %v", err),
+		Mend:    "check " + strings.Join(files, ", ") + "; gatehouse serve --print-config shows what is in force",
+	}
 }

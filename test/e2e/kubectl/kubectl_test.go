@@ -93,7 +93,13 @@ func TestTour(t *testing.T) {
 	admin := newSession(t, s.Kubeconfig())
 	admin.ok("gatehouse:admins", "auth", "whoami")
 	admin.ok("Server Version: v1.37.2+gatehouse", "version")
-	admin.ok("Revocation names credentials that no longer count", "explain", "revocations")
+	// A custom resource's schema is published a moment after the start.
+	server.Eventually(t, 30*time.Second, func(context.Context) error {
+		if out, err := admin.run("", "explain", "revocations"); err != nil || !strings.Contains(out, "Revocation names credentials that no longer count") {
+			return fmt.Errorf("kubectl explain: %v %s", err, out)
+		}
+		return nil
+	})
 
 	admin.ok("created", "create", "namespace", "shop")
 	admin.ok("created", "create", "role", "reader", "-n", "shop", "--verb=get,list", "--resource=pods")
