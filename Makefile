@@ -56,10 +56,10 @@ generate: ## Write the generated files anew
 	go generate ./api/...
 
 conformance: build ## Upstream's [sig-auth] and [sig-api-machinery] e2e specs against gatehouse serve (some 20 minutes)
-	cd test/oracle && go run ./cmd/conformance -gatehouse $(CURDIR)/bin/gatehouse -out $(CURDIR)/dist/conformance
+	go -C test/oracle run ./conformance -gatehouse $(CURDIR)/bin/gatehouse -out $(CURDIR)/dist/conformance $(CONFORMANCE_FLAGS)
 
 bench-serve: build ## Side by side with a stock kube-apiserver and etcd; writes docs/performance.md
-	go run ./test/bench/serve -gatehouse bin/gatehouse -write docs/performance.md
+	go run ./test/bench/serve -gatehouse bin/gatehouse $(BENCH_FLAGS)
 
 dist: ## Static, stamped, reproducible release binaries with checksums and an SBOM
 	@VERSION=$(VERSION) LDFLAGS='$(LDFLAGS)' DATE='$(DATE)' ./deploy/dist
