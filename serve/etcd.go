@@ -77,10 +77,10 @@ func startEmbeddedEtcd(d *dataDir, tls, clientTLS transport.TLSInfo, quotaBytes 
 	return &store{endpoints: []string{socket.String()}, tls: clientTLS, embedded: e}, nil
 }
 
-// awaitReady waits until the store answers.
+// awaitReady waits until an embedded store answers.
 func (s *store) awaitReady(ctx context.Context) error {
 	if s.embedded == nil {
-		return s.awaitAnswer(ctx)
+		return nil // awaitAnswer has had one
 	}
 	select {
 	case <-s.embedded.Server.ReadyNotify():
@@ -148,10 +148,11 @@ func (s *store) close() {
 }
 
 // etcdLogger sends etcd's words to klog: warnings and worse as they are,
-// information at level 2 and what is for debugging at level 6. A fatal line goes to onFatal.
+// information at level 2 and what is for debugging at level 6. A line it would
+// panic or exit with goes to onFatal.
 func etcdLogger(onFatal func(string)) *zap.Logger {
 	core := &klogCore{}
-	return zap.New(core, zap.WithFatalHook(fatalHook(onFatal)))
+	return zap.New(core, zap.WithFatalHook(fatalHook(onFatal)), zap.WithPanicHook(fatalHook(onFatal)))
 }
 
 type fatalHook func(string)

@@ -89,7 +89,7 @@ func Run(ctx context.Context, opts Options) error {
 
 	// The store takes up its work while the server's configuration is made; only
 	// building the registries needs it.
-	st, err := openStore(cfg, dir, keys)
+	st, err := openStore(ctx, cfg, dir, keys)
 	if err != nil {
 		return err
 	}
@@ -244,11 +244,13 @@ func fillPaths(cfg *v1alpha1.ServeConfiguration, dir *dataDir) error {
 	return nil
 }
 
-func openStore(cfg *v1alpha1.ServeConfiguration, dir *dataDir, keys *pki.PKI) (*store, error) {
+func openStore(ctx context.Context, cfg *v1alpha1.ServeConfiguration, dir *dataDir, keys *pki.PKI) (*store, error) {
 	if len(cfg.Etcd.Servers) > 0 {
-		return &store{endpoints: cfg.Etcd.Servers, tls: transport.TLSInfo{
+		st := &store{endpoints: cfg.Etcd.Servers, tls: transport.TLSInfo{
 			TrustedCAFile: cfg.Etcd.CAFile, CertFile: cfg.Etcd.CertFile, KeyFile: cfg.Etcd.KeyFile,
-		}}, nil
+		}}
+		// Upstream's own clients would wait longer, and say less.
+		return st, st.awaitAnswer(ctx)
 	}
 	p := keys.Paths
 	return startEmbeddedEtcd(dir,
@@ -261,7 +263,7 @@ func openStore(cfg *v1alpha1.ServeConfiguration, dir *dataDir, keys *pki.PKI) (*
 // acknowledge what is not stored.
 func etcdGaveUp(dir *dataDir) func(string) {
 	return func(message string) {
-		fmt.Fprintf(os.Stderr, "error: etcd in %s cannot go on: %s\nhint: is the disk full or failing? free some space and start again; nothing acknowledged is lost\n", dir.etcd(), message)
+		fmt.Fprintf(os.Stderr, "error: etcd in %s cannot go on: %s\nhint: is the disk full or failing? mend that and start again: nothing acknowledged is lost; a damaged folder is restored from a backup\n", dir.etcd(), message)
 		os.Exit(4)
 	}
 }

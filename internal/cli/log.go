@@ -13,8 +13,8 @@ import (
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 )
 
-// startNoise are lines upstream says at every start as warnings or errors,
-// though nothing is wrong and nothing can be done. They are shown at level info.
+// startNoise are lines upstream says as warnings or errors though nothing is
+// wrong, or though it is said better elsewhere. They are shown at level info.
 var startNoise = [][]byte{
 	[]byte("because it has no resources."),                                  // each API version that is off by default
 	[]byte("The manifest file is empty, ignoring."),                         // no metrics allow-list is configured
@@ -22,6 +22,7 @@ var startNoise = [][]byte{
 	[]byte("setting up serving from embedded etcd failed"),                  // a listener that is closed at a stop
 	[]byte("Failed to detect schema version"),                               // etcd's first start on an empty folder
 	[]byte("failed to update storage version"),                              // the same; it is written with the first snapshot
+	[]byte("addrConn.createTransport failed to connect"),                    // each retry of an etcd that is away: /readyz and the log say it once
 	[]byte("Unable to remove peer endpoint leases"),                         // a stop of a server that has no peers
 	[]byte("removed previous endpoints on kubernetes service"),              // a restart
 	[]byte("Resetting endpoints for master service \"kubernetes\""),         // a start
