@@ -24,7 +24,10 @@ type Policy struct {
 // NewPolicy puts a policy in force, an audit.k8s.io/v1 Policy in YAML or JSON.
 func NewPolicy(data []byte) (*Policy, error) {
 	p := &Policy{}
-	return p, p.Replace(data)
+	if err := p.Replace(data); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // Replace puts another policy in force, or leaves the one before where data is

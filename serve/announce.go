@@ -54,7 +54,7 @@ func summary(cfg *v1alpha1.ServeConfiguration, dir *dataDir, server string, runn
 	var b strings.Builder
 	line := func(gate, says string) { fmt.Fprintf(&b, "  %-15s %s\n", gate, says) }
 	fmt.Fprintf(&b, "Gatehouse %s, Kubernetes %s: ready in %.1f s\n\n", version.Release, version.Kubernetes, took.Seconds())
-	line("transport", "TLS "+strings.TrimPrefix(cfg.TLS.MinVersion, "VersionTLS1")+"+")
+	line("transport", "TLS 1."+strings.TrimPrefix(cfg.TLS.MinVersion, "VersionTLS1")+" or later")
 	line("authentication", authenticationSummary(cfg))
 	line("authorization", authorizationSummary(cfg))
 	ps := cfg.Admission.PodSecurity

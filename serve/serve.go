@@ -178,8 +178,7 @@ func ensurePKI(cfg *v1alpha1.ServeConfiguration, dir *dataDir, listener net.List
 	if err != nil {
 		return nil, fmt.Errorf("read listen address: %w", err)
 	}
-	sans := sets.New("localhost", "127.0.0.1", "::1",
-		"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
+	sans := sets.New(localNames(cfg, listener)...)
 	sans.Insert(cfg.TLS.SANs...)
 	if host != "" {
 		sans.Insert(host)
@@ -187,10 +186,6 @@ func ensurePKI(cfg *v1alpha1.ServeConfiguration, dir *dataDir, listener net.List
 	if name, err := os.Hostname(); err == nil {
 		sans.Insert(name)
 	}
-	if ip, err := firstServiceIP(cfg.ServiceClusterIPRange); err == nil {
-		sans.Insert(ip)
-	}
-	sans.Insert(advertiseAddress(cfg, listener).String())
 	return pki.Ensure(pki.Options{
 		Dir:               dir.pki(),
 		SANs:              sets.List(sans),
@@ -199,6 +194,18 @@ func ensurePKI(cfg *v1alpha1.ServeConfiguration, dir *dataDir, listener net.List
 		AdminKubeconfig:   dir.adminKubeconfig(),
 		AdminServer:       serverURL(listener),
 	})
+}
+
+// localNames are the names and addresses the server is reached by from this
+// machine and from within the cluster, by clients that believe the cluster CA.
+func localNames(cfg *v1alpha1.ServeConfiguration, listener net.Listener) []string {
+	names := []string{"localhost", "127.0.0.1", "::1",
+		"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
+		advertiseAddress(cfg, listener).String()}
+	if ip, err := firstServiceIP(cfg.ServiceClusterIPRange); err == nil {
+		names = append(names, ip)
+	}
+	return names
 }
 
 // serverURL is where a client on this machine finds the server.

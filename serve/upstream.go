@@ -7,8 +7,10 @@ import (
 	"os"
 	"time"
 
+	encryptionreload "k8s.io/apiserver/pkg/server/options/encryptionconfig/controller"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
 	"k8s.io/client-go/rest"
+	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
 	"k8s.io/kubernetes/pkg/controlplane/reconcilers"
 	"k8s.io/kubernetes/pkg/kubeapiserver/authorizer/modes"
@@ -20,6 +22,10 @@ import (
 // requestTimeout bounds every request that is neither a watch nor a stream, as
 // upstream's default does.
 const requestTimeout = time.Minute
+
+// encryptionPoll is how often the encryption configuration is looked at for a
+// change; upstream's own interval is a minute.
+const encryptionPoll = 2 * time.Second
 
 // upstreamOptions says in kube-apiserver's own terms what the settings mean.
 // What Gatehouse does itself (authorization, static tokens, audit policy) is
@@ -39,6 +45,11 @@ func upstreamOptions(ctx context.Context, cfg *v1alpha1.ServeConfiguration, d *d
 	if cfg.TLS.CertFile != "" {
 		o.SecureServing.ServerCert.CertKey.CertFile = cfg.TLS.CertFile
 		o.SecureServing.ServerCert.CertKey.KeyFile = cfg.TLS.KeyFile
+		// The administrator's kubeconfig, pods and this process itself believe
+		// the cluster CA alone: by the names they use they see its certificate.
+		o.SecureServing.SNICertKeys = []cliflag.NamedCertKey{{
+			Names: localNames(cfg, listener), CertFile: keys.Paths.Serving.Cert, KeyFile: keys.Paths.Serving.Key,
+		}}
 	}
 	o.SecureServing.MinTLSVersion = cfg.TLS.MinVersion
 	// A finished process leaves connections in TIME_WAIT; a restart must not wait for them.
@@ -66,6 +77,7 @@ func upstreamOptions(ctx context.Context, cfg *v1alpha1.ServeConfiguration, d *d
 	o.Etcd.StorageConfig.Prefix = cfg.Etcd.Prefix
 	o.Etcd.EncryptionProviderConfigFilepath = cfg.Encryption.ConfigFile
 	o.Etcd.EncryptionProviderConfigAutomaticReload = true
+	encryptionreload.EncryptionConfigFileChangePollDuration = encryptionPoll
 
 	o.Authentication.ClientCert.ClientCA = keys.Paths.ClientCABundle
 	o.Authentication.RequestHeader.ClientCAFile = keys.Paths.FrontProxyCA.Cert

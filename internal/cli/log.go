@@ -23,6 +23,7 @@ var startNoise = [][]byte{
 	[]byte("Failed to detect schema version"),                               // etcd's first start on an empty folder
 	[]byte("failed to update storage version"),                              // the same; it is written with the first snapshot
 	[]byte("addrConn.createTransport failed to connect"),                    // each retry of an etcd that is away: /readyz and the log say it once
+	[]byte("etcd: request stats"),                                           // kilobytes of keys about one slow request
 	[]byte("Unable to remove peer endpoint leases"),                         // a stop of a server that has no peers
 	[]byte("removed previous endpoints on kubernetes service"),              // a restart
 	[]byte("Resetting endpoints for master service \"kubernetes\""),         // a start
