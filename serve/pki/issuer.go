@@ -35,21 +35,21 @@ type IssueOptions struct {
 
 func (o IssueOptions) validate() error {
 	if err := validateName(o.User); err != nil {
-		return fmt.Errorf("User: %w", err)
+		return fmt.Errorf("option User: %w", err)
 	}
 	for _, group := range o.Groups {
 		if err := validateName(group); err != nil {
-			return fmt.Errorf("Groups: %w", err)
+			return fmt.Errorf("option Groups: %w", err)
 		}
 	}
 	if slices.Contains(o.Groups, systemMasters) && !o.AllowSystemMasters {
-		return fmt.Errorf("Groups: %s is above every rule, and needs AllowSystemMasters", systemMasters)
+		return fmt.Errorf("option Groups: %s is above every rule, and needs AllowSystemMasters", systemMasters)
 	}
 	if o.TTL <= 0 {
-		return errors.New("TTL: must be more than zero")
+		return errors.New("option TTL: must be more than zero")
 	}
 	if o.TTL > MaxTTL {
-		return fmt.Errorf("TTL: %s is more than %s", o.TTL, MaxTTL)
+		return fmt.Errorf("option TTL: %s is more than %s", o.TTL, MaxTTL)
 	}
 	return nil
 }

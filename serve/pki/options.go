@@ -102,22 +102,22 @@ func (o Options) withDefaults() Options {
 // validate checks options that have their defaults.
 func (o Options) validate() error {
 	if o.Dir == "" {
-		return errors.New("Dir: is empty")
+		return errors.New("option Dir: is empty")
 	}
 	if _, err := parseSANs(o.SANs); err != nil {
-		return fmt.Errorf("SANs: %w", err)
+		return fmt.Errorf("option SANs: %w", err)
 	}
 	if o.AdminKubeconfig == "" {
 		return nil
 	}
 	if err := validateServer(o.AdminServer); err != nil {
-		return fmt.Errorf("AdminServer: %w", err)
+		return fmt.Errorf("option AdminServer: %w", err)
 	}
 	if err := o.Admin.validate(); err != nil {
-		return fmt.Errorf("Admin: %w", err)
+		return fmt.Errorf("option Admin: %w", err)
 	}
 	if o.Admin.TTL < minAdminTTL {
-		return fmt.Errorf("Admin: TTL: %s is less than %s", o.Admin.TTL, minAdminTTL)
+		return fmt.Errorf("option Admin.TTL: %s is less than %s", o.Admin.TTL, minAdminTTL)
 	}
 	return nil
 }
