@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,6 +36,12 @@ identity and nothing more: what it may do is for the authorizers to say.
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if who.User == "" {
 				return coded(exitUsage, fmt.Errorf("--user is missing"))
+			}
+			if slices.Contains(who.Groups, "system:masters") && !who.AllowSystemMasters {
+				return coded(exitUsage, &hintError{
+					problem: "the group system:masters may be above every rule",
+					hint:    "leave it out, or say --allow-system-masters",
+				})
 			}
 			var err error
 			if dataDir == "" {

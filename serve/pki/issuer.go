@@ -28,8 +28,9 @@ type IssueOptions struct {
 	// TTL is how long the certificate is good: above zero, at most MaxTTL. It
 	// ends earlier when the cluster CA does.
 	TTL time.Duration
-	// AllowSystemMasters permits the group system:masters. No rule can take
-	// anything from its members, and a certificate cannot be called back.
+	// AllowSystemMasters permits the group system:masters, which is above every
+	// rule where authorization.systemMastersBypass is set, and wherever a stock
+	// kube-apiserver believes the same CA.
 	AllowSystemMasters bool
 }
 
@@ -43,7 +44,7 @@ func (o IssueOptions) validate() error {
 		}
 	}
 	if slices.Contains(o.Groups, systemMasters) && !o.AllowSystemMasters {
-		return fmt.Errorf("option Groups: %s is above every rule, and needs AllowSystemMasters", systemMasters)
+		return fmt.Errorf("option Groups: %s may be above every rule, and needs AllowSystemMasters", systemMasters)
 	}
 	if o.TTL <= 0 {
 		return errors.New("option TTL: must be more than zero")

@@ -140,7 +140,7 @@ func TestIssueOptions(t *testing.T) {
 		{"negative TTL", "", IssueOptions{User: "a", TTL: -1}, "TTL: must be more than zero"},
 		{"long TTL", "", IssueOptions{User: "a", TTL: MaxTTL + 1}, "TTL: 8760h0m0.000000001s is more than 8760h0m0s"},
 		{"masters", "", IssueOptions{User: "a", Groups: []string{"system:masters"}, TTL: time.Hour},
-			"Groups: system:masters is above every rule, and needs AllowSystemMasters"},
+			"Groups: system:masters may be above every rule, and needs AllowSystemMasters"},
 		{"plain", "http://a", IssueOptions{User: "a", TTL: time.Hour},
 			`server: "http://a": is not a URL of the form https://HOST:PORT`},
 	} {

@@ -317,7 +317,7 @@ func TestOptionsValidate(t *testing.T) {
 		{"short admin", func(o *Options) { o.Admin.TTL = time.Minute },
 			"ensure PKI: Admin: TTL: 1m0s is less than 10m0s"},
 		{"master admin", func(o *Options) { o.Admin.Groups = []string{"system:masters"} },
-			"ensure PKI: Admin: Groups: system:masters is above every rule, and needs AllowSystemMasters"},
+			"ensure PKI: option Admin: option Groups: system:masters may be above every rule, and needs AllowSystemMasters"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFixture(t)
