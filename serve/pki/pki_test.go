@@ -305,17 +305,17 @@ func TestOptionsValidate(t *testing.T) {
 		edit func(*Options)
 		want string
 	}{
-		{"no dir", func(o *Options) { o.Dir = "" }, "ensure PKI: Dir: is empty"},
+		{"no dir", func(o *Options) { o.Dir = "" }, "ensure PKI: option Dir: is empty"},
 		{"no names", func(o *Options) { o.SANs = []string{"0.0.0.0"} },
-			"ensure PKI: SANs: needs at least one DNS name or IP address"},
+			"ensure PKI: option SANs: needs at least one DNS name or IP address"},
 		{"bad name", func(o *Options) { o.SANs = []string{"a b"} },
-			`ensure PKI: SANs: "a b": is neither a DNS name nor an IP address`},
+			`ensure PKI: option SANs: "a b": is neither a DNS name nor an IP address`},
 		{"no server", func(o *Options) { o.AdminServer = "" },
-			`ensure PKI: AdminServer: "": is not a URL of the form https://HOST:PORT`},
+			`ensure PKI: option AdminServer: "": is not a URL of the form https://HOST:PORT`},
 		{"plain server", func(o *Options) { o.AdminServer = "http://a" },
-			`ensure PKI: AdminServer: "http://a": is not a URL of the form https://HOST:PORT`},
+			`ensure PKI: option AdminServer: "http://a": is not a URL of the form https://HOST:PORT`},
 		{"short admin", func(o *Options) { o.Admin.TTL = time.Minute },
-			"ensure PKI: Admin: TTL: 1m0s is less than 10m0s"},
+			"ensure PKI: option Admin.TTL: 1m0s is less than 10m0s"},
 		{"master admin", func(o *Options) { o.Admin.Groups = []string{"system:masters"} },
 			"ensure PKI: option Admin: option Groups: system:masters may be above every rule, and needs AllowSystemMasters"},
 	} {
