@@ -6,6 +6,7 @@ godebug default=go1.26
 
 require (
 	github.com/go-jose/go-jose/v4 v4.1.4
+	github.com/rogpeppe/go-internal v1.16.0
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.10
 	github.com/zitadel/oidc/v3 v3.48.0

@@ -132,15 +132,15 @@ func TestIssueOptions(t *testing.T) {
 		opts   IssueOptions
 		want   string
 	}{
-		{"no user", "", IssueOptions{TTL: time.Hour}, "User: is empty"},
-		{"blank group", "", IssueOptions{User: "a", Groups: []string{" "}, TTL: time.Hour}, "Groups: is empty"},
-		{"newline", "", IssueOptions{User: "a\nb", TTL: time.Hour}, `User: "a\nb": holds characters that a name cannot have`},
-		{"not UTF-8", "", IssueOptions{User: "a\xff", TTL: time.Hour}, `User: "a\xff": holds characters that a name cannot have`},
-		{"no TTL", "", IssueOptions{User: "a"}, "TTL: must be more than zero"},
-		{"negative TTL", "", IssueOptions{User: "a", TTL: -1}, "TTL: must be more than zero"},
-		{"long TTL", "", IssueOptions{User: "a", TTL: MaxTTL + 1}, "TTL: 8760h0m0.000000001s is more than 8760h0m0s"},
+		{"no user", "", IssueOptions{TTL: time.Hour}, "option User: is empty"},
+		{"blank group", "", IssueOptions{User: "a", Groups: []string{" "}, TTL: time.Hour}, "option Groups: is empty"},
+		{"newline", "", IssueOptions{User: "a\nb", TTL: time.Hour}, `option User: "a\nb": holds characters that a name cannot have`},
+		{"not UTF-8", "", IssueOptions{User: "a\xff", TTL: time.Hour}, `option User: "a\xff": holds characters that a name cannot have`},
+		{"no TTL", "", IssueOptions{User: "a"}, "option TTL: must be more than zero"},
+		{"negative TTL", "", IssueOptions{User: "a", TTL: -1}, "option TTL: must be more than zero"},
+		{"long TTL", "", IssueOptions{User: "a", TTL: MaxTTL + 1}, "option TTL: 8760h0m0.000000001s is more than 8760h0m0s"},
 		{"masters", "", IssueOptions{User: "a", Groups: []string{"system:masters"}, TTL: time.Hour},
-			"Groups: system:masters may be above every rule, and needs AllowSystemMasters"},
+			"option Groups: system:masters may be above every rule, and needs AllowSystemMasters"},
 		{"plain", "http://a", IssueOptions{User: "a", TTL: time.Hour},
 			`server: "http://a": is not a URL of the form https://HOST:PORT`},
 	} {
