@@ -6,10 +6,12 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
+	"k8s.io/apiserver/pkg/authentication/authenticatorfactory"
 	"k8s.io/apiserver/pkg/authentication/group"
 	"k8s.io/apiserver/pkg/authentication/request/bearertoken"
 	"k8s.io/apiserver/pkg/authentication/request/union"
@@ -23,6 +25,7 @@ import (
 	certutil "k8s.io/client-go/util/cert"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
+	"github.com/gatehouse-io/gatehouse/authn/certcache"
 	"github.com/gatehouse-io/gatehouse/authn/revocation"
 	"github.com/gatehouse-io/gatehouse/authn/tokenfile"
 	"github.com/gatehouse-io/gatehouse/serve/pki"
@@ -53,7 +56,11 @@ func newAuthenticationGates(ctx context.Context, cfg *v1alpha1.ServeConfiguratio
 			gates,
 		)
 	}
-	gates = revocation.AnonymousPaths(gates, *cfg.Authentication.AnonymousPaths)
+	cached, err := certcache.New(gates, certcache.Options{ProxyHeaders: proxyHeaders(generic.Authentication.RequestHeaderConfig)})
+	if err != nil {
+		return nil, err
+	}
+	gates = revocation.AnonymousPaths(cached, *cfg.Authentication.AnonymousPaths)
 	gates = revocation.ReservedNames(gates)
 
 	opts := revocation.Options{Registry: revocation.NewRegistry(revocation.RegistryOptions{})}
@@ -75,6 +82,11 @@ func newAuthenticationGates(ctx context.Context, cfg *v1alpha1.ServeConfiguratio
 		return nil, err
 	}
 	return revocation.New(gates, opts)
+}
+
+// proxyHeaders are the names of the headers that a front proxy speaks through.
+func proxyHeaders(c *authenticatorfactory.RequestHeaderConfig) []string {
+	return slices.Concat(c.UsernameHeaders.Value(), c.UIDHeaders.Value(), c.GroupHeaders.Value(), c.ExtraHeaderPrefixes.Value())
 }
 
 // certificates reads the CAs of several PEM files. One that cannot be read
