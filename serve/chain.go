@@ -183,13 +183,17 @@ var escalationChecked = map[string]bool{
 // settingsError makes upstream's refusal of a setting one that is shown as such,
 // with the files it can come from.
 func settingsError(cfg *v1alpha1.ServeConfiguration, err error) error {
-	files := []string{cfg.Authentication.ConfigFile, cfg.Admission.ConfigFile, cfg.Encryption.ConfigFile}
+	files := []string{cfg.Authentication.ConfigFile, cfg.Admission.ConfigFile}
+	if strings.Contains(err.Error(), cfg.Encryption.ConfigFile) {
+		files = []string{cfg.Encryption.ConfigFile}
+	}
 	if w := cfg.Authentication.Webhook; w != nil {
 		files = append(files, w.ConfigFile)
 	}
 	files = slices.DeleteFunc(files, func(f string) bool { return f == "" })
-	return &StartError{
-		Problem: fmt.Sprintf("API server refuses its settings: %v", err),
-		Mend:    "check " + strings.Join(files, ", ") + "; gatehouse serve --print-config shows what is in force",
+	mend := "gatehouse serve --print-config shows what is in force"
+	if len(files) > 0 {
+		mend = "check " + strings.Join(files, ", ") + "; " + mend
 	}
+	return &StartError{Problem: fmt.Sprintf("API server refuses its settings: %v", err), Mend: mend}
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"path"
+	"slices"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	corev1 "k8s.io/api/core/v1"
@@ -17,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/component-helpers/auth/rbac/reconciliation"
 	"k8s.io/klog/v2"
@@ -94,6 +97,11 @@ func (s *seeder) ensureRBAC(ctx context.Context, bindMasters bool) error {
 	if len(existing) == 0 {
 		wanted = append(wanted, adminBinding())
 	}
+	if left, ok := existing[path.Join(s.prefix, "clusterrolebindings", "cluster-admin")]; ok && !bindMasters {
+		if b, ok := left.object.(*rbacv1.ClusterRoleBinding); ok && slices.ContainsFunc(b.Subjects, func(subject rbacv1.Subject) bool { return subject.Name == user.SystemPrivilegedGroup }) {
+			klog.Warning("ClusterRoleBinding cluster-admin still gives the group system:masters every permission; delete it if that is not meant")
+		}
+	}
 	for _, want := range wanted {
 		key := s.key(want)
 		have := existing[key]
@@ -124,6 +132,28 @@ func (s *seeder) ensureRBAC(ctx context.Context, bindMasters bool) error {
 			return s.ensureRBAC(ctx, bindMasters)
 		}
 		writes, conditions = writes[n:], conditions[n:]
+	}
+	return nil
+}
+
+// refuseLostKey refuses a key file that was only just made beside a store that
+// holds what another key encrypted, and takes it away again.
+func (s *seeder) refuseLostKey(ctx context.Context, keyFile string) error {
+	for _, resource := range []string{"secrets", "configmaps"} {
+		answer, err := s.client.Get(ctx, path.Join(s.prefix, resource)+"/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+		if err != nil {
+			return fmt.Errorf("read %s: %w", resource, err)
+		}
+		if answer.Count == 0 {
+			continue
+		}
+		if err := os.Remove(keyFile); err != nil {
+			return fmt.Errorf("take back key file: %w", err)
+		}
+		return &StartError{
+			Problem: fmt.Sprintf("encryption key file %s is missing, and the store holds %d %s that need it", keyFile, answer.Count, resource),
+			Mend:    "restore the file from a backup; a further replica takes a copy of the first one's",
+		}
 	}
 	return nil
 }

@@ -2,8 +2,11 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"net/url"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -238,5 +241,51 @@ func TestSeedUpdatesTheSchemaOfItsOwnKinds(t *testing.T) {
 	again, _ := s.client.Get(ctx, key)
 	if again.Kvs[0].ModRevision != answer.Kvs[0].ModRevision {
 		t.Error("an unchanged schema was written again")
+	}
+}
+
+func TestAFreshKeyBesideOldSecretsIsRefused(t *testing.T) {
+	s := testSeeder(t)
+	key := filepath.Join(t.TempDir(), "encryption.yaml")
+	write := func() {
+		if err := os.WriteFile(key, []byte("key"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write()
+	if err := s.refuseLostKey(t.Context(), key); err != nil {
+		t.Errorf("an empty store: %v", err)
+	}
+	if _, err := s.client.Put(t.Context(), "/registry/secrets/default/s", "sealed"); err != nil {
+		t.Fatal(err)
+	}
+	err := s.refuseLostKey(t.Context(), key)
+	if err == nil || !strings.Contains(err.Error(), key+" is missing, and the store holds 1 secrets") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(key); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the fresh key is still there: %v", err)
+	}
+}
+
+func TestAStoreThatFailsEndsTheWait(t *testing.T) {
+	stored := make(chan error, 1)
+	failed := errors.New("the log is damaged")
+	stored <- failed
+	_, err := whileStored(stored, func(await func() error) (*chain, error) {
+		select {} // upstream's builders, waiting for an etcd that will not come
+	})
+	if !errors.Is(err, failed) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestBuildingWaitsForTheStore(t *testing.T) {
+	stored := make(chan error, 1)
+	go func() { stored <- nil }()
+	want := &chain{}
+	got, err := whileStored(stored, func(await func() error) (*chain, error) { return want, await() })
+	if got != want || err != nil {
+		t.Errorf("got %v, %v", got, err)
 	}
 }

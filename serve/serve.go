@@ -82,7 +82,8 @@ func Run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
-	if err := fillPaths(cfg, dir); err != nil {
+	freshKey, err := fillPaths(cfg, dir)
+	if err != nil {
 		return err
 	}
 	phase("keys are there")
@@ -100,16 +101,18 @@ func Run(ctx context.Context, opts Options) error {
 	}
 	defer st.close()
 	stored := make(chan error, 1)
-	go func() { stored <- seed(ctx, cfg, st) }()
+	go func() { stored <- seed(ctx, cfg, st, freshKey) }()
 	phase("store is opened")
-	completed, err := upstreamOptions(inner, cfg, dir, keys, st, listener)
-	if err != nil {
-		return err
-	}
-	built, err := buildChain(inner, cfg, keys, completed, func() error {
-		phase("API server is configured")
-		defer phase("store is seeded")
-		return <-stored
+	built, err := whileStored(stored, func(await func() error) (*chain, error) {
+		completed, err := upstreamOptions(inner, cfg, dir, keys, st, listener)
+		if err != nil {
+			return nil, err
+		}
+		return buildChain(inner, cfg, keys, completed, func() error {
+			phase("API server is configured")
+			defer phase("store is seeded")
+			return await()
+		})
 	})
 	if err != nil {
 		return err
@@ -145,6 +148,32 @@ func Run(ctx context.Context, opts Options) error {
 	phase("API server is prepared")
 	go announce(ctx, opts.Out, cfg, dir, keys, listener, len(chosen), begun)
 	return runUntilDone(ctx, prepared.Run)
+}
+
+// whileStored builds while the store takes up its work, and gives up as soon as
+// the store has failed: upstream's builders wait for an etcd that will not come.
+func whileStored(stored <-chan error, build func(await func() error) (*chain, error)) (*chain, error) {
+	type result struct {
+		chain *chain
+		err   error
+	}
+	seeded, built := make(chan struct{}), make(chan result, 1)
+	go func() {
+		c, err := build(func() error { <-seeded; return nil })
+		built <- result{c, err}
+	}()
+	for {
+		select {
+		case err := <-stored:
+			if err != nil {
+				return nil, err
+			}
+			stored = nil
+			close(seeded)
+		case r := <-built:
+			return r.chain, r.err
+		}
+	}
 }
 
 // runUntilDone runs the server, and stops waiting for it shutdownLimit after
@@ -241,20 +270,20 @@ func firstServiceIP(ranges string) (string, error) {
 }
 
 // fillPaths names the files in the data directory that the settings leave open,
-// and makes the encryption key where there is none.
-func fillPaths(cfg *v1alpha1.ServeConfiguration, dir *dataDir) error {
+// and makes the encryption key where there is none; freshKey says that it did.
+func fillPaths(cfg *v1alpha1.ServeConfiguration, dir *dataDir) (freshKey bool, err error) {
 	if cfg.Audit.LogFile == "" {
 		cfg.Audit.LogFile = dir.auditLog()
 	}
 	if cfg.Encryption.ConfigFile != "" {
-		return nil
+		return false, nil
 	}
 	cfg.Encryption.ConfigFile = dir.encryptionConfig()
-	_, err := secret.EnsureLocalKey(cfg.Encryption.ConfigFile, rand.Reader)
+	freshKey, err = secret.EnsureLocalKey(cfg.Encryption.ConfigFile, rand.Reader)
 	if err != nil {
-		return &StartError{Problem: err.Error(), Mend: "chmod 600 " + cfg.Encryption.ConfigFile + ", or name another with encryption.configFile"}
+		return false, &StartError{Problem: err.Error(), Mend: "chmod 600 " + cfg.Encryption.ConfigFile + ", or name another with encryption.configFile"}
 	}
-	return nil
+	return freshKey, nil
 }
 
 func openStore(ctx context.Context, cfg *v1alpha1.ServeConfiguration, dir *dataDir, keys *pki.PKI) (*store, error) {
@@ -282,7 +311,7 @@ func etcdGaveUp(dir *dataDir) func(string) {
 }
 
 // seed waits for the store and writes what must be there before the first request.
-func seed(ctx context.Context, cfg *v1alpha1.ServeConfiguration, st *store) error {
+func seed(ctx context.Context, cfg *v1alpha1.ServeConfiguration, st *store, freshKey bool) error {
 	if err := st.awaitReady(ctx); err != nil {
 		return err
 	}
@@ -292,6 +321,11 @@ func seed(ctx context.Context, cfg *v1alpha1.ServeConfiguration, st *store) erro
 	}
 	defer client.Close()
 	s := newSeeder(client, cfg.Etcd.Prefix, clock.RealClock{})
+	if freshKey {
+		if err := s.refuseLostKey(ctx, cfg.Encryption.ConfigFile); err != nil {
+			return err
+		}
+	}
 	if err := s.ensureCRDs(ctx, v1alpha1.CRDs()); err != nil {
 		return err
 	}

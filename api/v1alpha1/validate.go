@@ -200,6 +200,9 @@ func (v *validator) authorization(o *AuthorizationOptions, p *field.Path) {
 		{"Webhook", "webhookConfigFile", o.WebhookConfigFile},
 	} {
 		asked := slices.Contains(o.Modes, f.mode)
+		if f.mode == "ABAC" && o.ConfigFile != "" {
+			continue // the file may name ABAC, and says nothing of its policies
+		}
 		switch {
 		case asked && f.value == "":
 			v.add(field.Required(p.Child(f.name), "mode "+f.mode+" needs it"))
