@@ -117,13 +117,36 @@ func selectControllers(names []string) ([]controller, error) {
 	return chosen, nil
 }
 
-// runControllers runs the chosen controllers until ctx ends; where elect is set,
+// election says while which replica runs the controllers.
+type election struct {
+	ctx     context.Context // ends the candidacy
+	end     context.CancelFunc
+	running sync.WaitGroup
+}
+
+// leaseLimit ends the wait for a lease that cannot be given back.
+const leaseLimit = time.Second
+
+// leave gives the lease back where it is held, so that another replica need not
+// wait for it to expire. The API must still be served.
+func (e *election) leave() {
+	e.end()
+	left := make(chan struct{})
+	go func() { e.running.Wait(); close(left) }()
+	select {
+	case <-left:
+	case <-time.After(leaseLimit):
+		klog.Warningf("the controllers' lease is not given back within %v; it will expire", leaseLimit)
+	}
+}
+
+// runControllers runs the chosen controllers until ctx ends; with an election,
 // only while this replica holds the lease.
-func runControllers(ctx context.Context, chosen []controller, c *controllerContext, elect bool) error {
+func runControllers(ctx context.Context, chosen []controller, c *controllerContext, e *election) error {
 	if len(chosen) == 0 {
 		return nil
 	}
-	if !elect {
+	if e == nil {
 		return startControllers(ctx, chosen, c)
 	}
 	client, err := kubernetes.NewForConfig(c.base)
@@ -141,20 +164,22 @@ func runControllers(ctx context.Context, chosen []controller, c *controllerConte
 	}
 	// A replica that loses the lease stands again for the next election; what it
 	// ran has ended with the context of that term.
-	go wait.UntilWithContext(ctx, func(ctx context.Context) {
-		leaderelection.RunOrDie(ctx, leaderelection.LeaderElectionConfig{
-			Lock: lock, LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second,
-			ReleaseOnCancel: true, Name: "gatehouse-controllers",
-			Callbacks: leaderelection.LeaderCallbacks{
-				OnStartedLeading: func(term context.Context) {
-					if err := startControllers(term, chosen, c); err != nil {
-						klog.Errorf("controllers do not start: %v", err)
-					}
+	e.running.Go(func() {
+		wait.UntilWithContext(e.ctx, func(ctx context.Context) {
+			leaderelection.RunOrDie(ctx, leaderelection.LeaderElectionConfig{
+				Lock: lock, LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second,
+				ReleaseOnCancel: true, Name: "gatehouse-controllers",
+				Callbacks: leaderelection.LeaderCallbacks{
+					OnStartedLeading: func(term context.Context) {
+						if err := startControllers(term, chosen, c); err != nil {
+							klog.Errorf("controllers do not start: %v", err)
+						}
+					},
+					OnStoppedLeading: func() { klog.V(2).Info("another replica runs the controllers") },
 				},
-				OnStoppedLeading: func() { klog.V(2).Info("another replica runs the controllers") },
-			},
-		})
-	}, time.Second)
+			})
+		}, time.Second)
+	})
 	return nil
 }
 

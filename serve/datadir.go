@@ -116,7 +116,10 @@ func (d *dataDir) prepare() error {
 	}
 	for _, sub := range d.subdirs() {
 		if err := os.MkdirAll(d.path(sub), 0o700); err != nil {
-			return fmt.Errorf("create folder: %w", err)
+			return &StartError{
+				Problem: fmt.Sprintf("cannot create folder %s: %v", d.path(sub), underlying(err)),
+				Mend:    "move away what lies there",
+			}
 		}
 	}
 	return nil

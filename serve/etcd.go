@@ -67,7 +67,11 @@ func startEmbeddedEtcd(d *dataDir, tls, clientTLS transport.TLSInfo, quotaBytes 
 			return nil, fmt.Errorf("remove old etcd socket: %w", err)
 		}
 	}
-	e, err := embed.StartEtcd(cfg)
+	err := checkStore(cfg.Dir)
+	var e *embed.Etcd
+	if err == nil {
+		e, err = embed.StartEtcd(cfg)
+	}
 	if err != nil {
 		return nil, &StartError{
 			Problem: fmt.Sprintf("etcd in %s does not start: %v", d.etcd(), err),
@@ -142,8 +146,18 @@ func (s *store) awaitAnswer(ctx context.Context) error {
 }
 
 func (s *store) close() {
-	if s.embedded != nil {
+	if s.embedded == nil {
+		return
+	}
+	closed := make(chan struct{})
+	go func() {
 		s.embedded.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(storeLimit):
+		klog.Warningf("etcd is not closed after %v; leaving it", storeLimit)
 	}
 }
 

@@ -95,7 +95,8 @@ func (s *seeder) ensureRBAC(ctx context.Context, bindMasters bool) error {
 	// The first start is known by there being no roles at all: an administrator
 	// who has deleted the binding since must not find it again.
 	if len(existing) == 0 {
-		wanted = append(wanted, adminBinding())
+		// First of all, so that a crash in between does not pass for a deletion.
+		wanted = slices.Insert(wanted, 0, runtime.Object(adminBinding()))
 	}
 	if left, ok := existing[path.Join(s.prefix, "clusterrolebindings", "cluster-admin")]; ok && !bindMasters {
 		if b, ok := left.object.(*rbacv1.ClusterRoleBinding); ok && slices.ContainsFunc(b.Subjects, func(subject rbacv1.Subject) bool { return subject.Name == user.SystemPrivilegedGroup }) {
@@ -152,7 +153,7 @@ func (s *seeder) refuseLostKey(ctx context.Context, keyFile string) error {
 		}
 		return &StartError{
 			Problem: fmt.Sprintf("encryption key file %s is missing, and the store holds %d %s that need it", keyFile, answer.Count, resource),
-			Mend:    "restore the file from a backup; a further replica takes a copy of the first one's",
+			Mend:    "restore the file from a backup; a further replica starts with copies of the first one's folders pki and secret",
 		}
 	}
 	return nil

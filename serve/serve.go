@@ -29,7 +29,10 @@ const (
 	shutdownWatchGrace = 2 * time.Second
 	// shutdownLimit ends a stop that drags on: a client that holds a request
 	// open must not hold the process.
-	shutdownLimit = 9 * time.Second
+	shutdownLimit = 5 * time.Second
+	// storeLimit ends the wait for an embedded etcd that does not close: what it
+	// has acknowledged is on disk.
+	storeLimit = 2 * time.Second
 	// startGCPercent is the garbage collector's target until the server is ready.
 	startGCPercent = 200
 )
@@ -48,6 +51,15 @@ type Options struct {
 // Run serves until ctx ends, and returns nil when it has stopped in order. An
 // error that a person can mend has a method Hint() string.
 func Run(ctx context.Context, opts Options) error {
+	err := run(ctx, opts)
+	if err != nil && ctx.Err() != nil {
+		klog.V(2).Infof("stopped while it started: %v", err)
+		return nil
+	}
+	return err
+}
+
+func run(ctx context.Context, opts Options) error {
 	if opts.Config == nil {
 		return errors.New("serve: Config is missing")
 	}
@@ -72,11 +84,12 @@ func Run(ctx context.Context, opts Options) error {
 		return err
 	}
 	defer dir.close()
+	// The server closes it in its time: closed under a server that still drains,
+	// it is a panic upstream. A start that fails ends the process.
 	listener, err := listen(ctx, cfg.Listen)
 	if err != nil {
 		return err
 	}
-	defer listener.Close()
 
 	keys, err := ensurePKI(cfg, dir, listener)
 	if err != nil {
@@ -101,7 +114,7 @@ func Run(ctx context.Context, opts Options) error {
 	}
 	defer st.close()
 	stored := make(chan error, 1)
-	go func() { stored <- seed(ctx, cfg, st, freshKey) }()
+	go func() { stored <- seed(ctx, cfg, st, keys, freshKey) }()
 	phase("store is opened")
 	built, err := whileStored(stored, func(await func() error) (*chain, error) {
 		completed, err := upstreamOptions(inner, cfg, dir, keys, st, listener)
@@ -120,8 +133,13 @@ func Run(ctx context.Context, opts Options) error {
 	phase("API server is built")
 
 	ctl := &controllerContext{base: built.loopback, keys: keys, asAccounts: built.rbac}
-	elect := st.embedded == nil
-	if !elect {
+	var elect *election
+	leave := func() {}
+	if st.embedded == nil {
+		elect = &election{}
+		elect.ctx, elect.end = context.WithCancel(inner)
+		leave = elect.leave
+	} else {
 		ctl.shared = built.informers
 	}
 	built.server.GenericAPIServer.AddPostStartHookOrDie("gatehouse-controllers", func(hook genericapiserver.PostStartHookContext) error {
@@ -147,7 +165,7 @@ func Run(ctx context.Context, opts Options) error {
 	}
 	phase("API server is prepared")
 	go announce(ctx, opts.Out, cfg, dir, keys, listener, len(chosen), begun)
-	return runUntilDone(ctx, prepared.Run)
+	return runUntilDone(ctx, leave, func() bool { return awaitReady(ctx, serverURL(listener), keys.Paths.ClusterCA.Cert) }, prepared.Run)
 }
 
 // whileStored builds while the store takes up its work, and gives up as soon as
@@ -176,15 +194,31 @@ func whileStored(stored <-chan error, build func(await func() error) (*chain, er
 	}
 }
 
-// runUntilDone runs the server, and stops waiting for it shutdownLimit after
-// ctx has ended.
-func runUntilDone(ctx context.Context, run func(context.Context) error) error {
-	done := make(chan error, 1)
-	go func() { done <- run(ctx) }()
+// runUntilDone runs the server until ctx ends, leaves what only a server that
+// still answers can leave, and stops waiting for the rest shutdownLimit later. A server that is asked to stop before it is ready is
+// not stopped in order: upstream ends the process, with a stack trace, when its
+// start-up hooks are interrupted, and nothing has been acknowledged yet.
+func runUntilDone(ctx context.Context, leave func(), awaitReady func() bool, run func(context.Context) error) error {
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	done, ready := make(chan error, 1), make(chan bool, 1)
+	go func() { done <- run(serving) }()
+	go func() { ready <- awaitReady() }()
+	select {
+	case err := <-done:
+		return err
+	case ok := <-ready:
+		if !ok {
+			klog.Flush()
+			os.Exit(0)
+		}
+	}
 	select {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
+		leave()
+		stop()
 	}
 	select {
 	case err := <-done:
@@ -311,7 +345,7 @@ func etcdGaveUp(dir *dataDir) func(string) {
 }
 
 // seed waits for the store and writes what must be there before the first request.
-func seed(ctx context.Context, cfg *v1alpha1.ServeConfiguration, st *store, freshKey bool) error {
+func seed(ctx context.Context, cfg *v1alpha1.ServeConfiguration, st *store, keys *pki.PKI, freshKey bool) error {
 	if err := st.awaitReady(ctx); err != nil {
 		return err
 	}
@@ -323,6 +357,11 @@ func seed(ctx context.Context, cfg *v1alpha1.ServeConfiguration, st *store, fres
 	s := newSeeder(client, cfg.Etcd.Prefix, clock.RealClock{})
 	if freshKey {
 		if err := s.refuseLostKey(ctx, cfg.Encryption.ConfigFile); err != nil {
+			return err
+		}
+	}
+	if st.embedded == nil {
+		if err := s.claim(ctx, keys.Paths.ClusterCA.Cert); err != nil {
 			return err
 		}
 	}

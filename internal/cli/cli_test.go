@@ -19,6 +19,8 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
+		// A script cannot spell it.
+		Setup: func(env *testscript.Env) error { env.Setenv("ESC", "\x1b"); return nil },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exitcode": exitCodeIs,
 		},

@@ -29,7 +29,7 @@ func readKubeconfig(path string) (*clientcmdapi.Config, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, &FileError{Verb: "read kubeconfig", File: path, Err: bare(err)}
+		return nil, &FileError{Verb: "read kubeconfig", File: path, Err: bare(err), Mend: otherFile}
 	}
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, nil
@@ -41,11 +41,14 @@ func readKubeconfig(path string) (*clientcmdapi.Config, error) {
 			Verb: "read kubeconfig",
 			File: path,
 			Err:  errNotKubeconfig,
-			Mend: "choose another file, or move it away",
+			Mend: otherFile,
 		}
 	}
 	return config, nil
 }
+
+// otherFile is the mend of a path where something else lies.
+const otherFile = "choose another file, or move it away"
 
 var errNotKubeconfig = errors.New("is not a kubeconfig")
 

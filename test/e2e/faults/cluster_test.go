@@ -76,7 +76,8 @@ func (c *cluster) client(t *testing.T) *clientv3.Client {
 }
 
 // line carries connections to an address. Frozen, it keeps them open and carries
-// nothing, as a machine that hangs does; no error tells either side.
+// nothing, as a machine that hangs does; no error tells either side. Cut, it has
+// none and takes none, as a machine that is down.
 type line struct {
 	listener net.Listener
 	target   string
@@ -84,7 +85,9 @@ type line struct {
 	mu     sync.Mutex
 	moving *sync.Cond
 	frozen bool
+	isCut  bool
 	closed bool
+	conns  map[net.Conn]bool
 }
 
 func newLine(t *testing.T, target string) *line {
@@ -93,7 +96,7 @@ func newLine(t *testing.T, target string) *line {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &line{listener: listener, target: target}
+	l := &line{listener: listener, target: target, conns: map[net.Conn]bool{}}
 	l.moving = sync.NewCond(&l.mu)
 	t.Cleanup(func() {
 		listener.Close()
@@ -118,6 +121,15 @@ func (l *line) connect(near net.Conn) {
 	far, err := net.Dial("tcp", l.target)
 	if err != nil {
 		near.Close()
+		return
+	}
+	l.mu.Lock()
+	l.conns[near], l.conns[far] = true, true
+	isCut := l.isCut
+	l.mu.Unlock()
+	if isCut {
+		near.Close()
+		far.Close()
 		return
 	}
 	go l.carry(far, near)
@@ -147,6 +159,18 @@ func (l *line) passes() bool {
 		l.moving.Wait()
 	}
 	return !l.closed
+}
+
+func (l *line) cut(cut bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.isCut = cut
+	if cut {
+		for conn := range l.conns {
+			conn.Close()
+		}
+		clear(l.conns)
+	}
 }
 
 func (l *line) freeze(frozen bool) {

@@ -63,7 +63,7 @@ func TestKillUnderLoad(t *testing.T) {
 // A server that is killed in the middle of its first start leaves a directory
 // that the next one takes up.
 func TestKillInFirstStart(t *testing.T) {
-	for i := range times(t, 12) {
+	for i := range times(t, 8) {
 		opts := server.Options{Dir: filepath.Join(folder(t), "d"), Listen: server.FreeAddress(t)}
 		for range 1 + i%3 {
 			s := server.Launch(t, opts)

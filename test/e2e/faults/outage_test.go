@@ -15,10 +15,15 @@ import (
 	"github.com/gatehouse-io/gatehouse/test/e2e/server"
 )
 
-// An etcd that hangs, longer than the controllers' lease lasts, leaves the
+func TestEtcdHangs(t *testing.T) { testOutage(t, (*line).freeze) }
+
+func TestEtcdIsGone(t *testing.T) { testOutage(t, (*line).cut) }
+
+// An etcd that is away longer than the controllers' lease lasts leaves the
 // server alive and unready. When it answers again so does the server, and the
 // controllers are at work.
-func TestEtcdHangs(t *testing.T) {
+func testOutage(t *testing.T, interrupt func(*line, bool)) {
+	t.Parallel() // nearly all of it is waiting
 	c := startCluster(t)
 	s := server.Start(t, server.Options{Args: c.flags()})
 	maps := s.Admin(t).CoreV1().ConfigMaps("default")
@@ -27,8 +32,8 @@ func TestEtcdHangs(t *testing.T) {
 	}
 	namespaceGoes(t, s, "one")
 
-	c.line.freeze(true)
-	frozen := time.Now()
+	interrupt(c.line, true)
+	since := time.Now()
 	server.Eventually(t, 30*time.Second, func(ctx context.Context) error {
 		body, err := health(ctx, t, s, "/readyz")
 		if err == nil || !strings.Contains(body, "[-]etcd") {
@@ -36,7 +41,7 @@ func TestEtcdHangs(t *testing.T) {
 		}
 		return nil
 	})
-	t.Logf("unready after %.1f s", time.Since(frozen).Seconds())
+	t.Logf("unready after %.1f s", time.Since(since).Seconds())
 	// Upstream's rule: an etcd that is away is a reason to send no requests, and
 	// after a while to start anew; the process itself is well.
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
@@ -46,15 +51,15 @@ func TestEtcdHangs(t *testing.T) {
 		t.Error("a write is acknowledged without a store")
 	}
 	within(t, 16*time.Second, "a refusal", begun)
-	time.Sleep(time.Until(frozen.Add(20 * time.Second))) // longer than the lease's 15 s
+	time.Sleep(time.Until(since.Add(20 * time.Second))) // longer than the lease's 15 s
 
-	c.line.freeze(false)
-	thawed := time.Now()
+	interrupt(c.line, false)
+	mended := time.Now()
 	server.Eventually(t, 30*time.Second, func(ctx context.Context) error {
 		_, err := health(ctx, t, s, "/readyz")
 		return err
 	})
-	t.Logf("ready again after %.1f s", time.Since(thawed).Seconds())
+	t.Logf("ready again after %.1f s", time.Since(mended).Seconds())
 	server.Eventually(t, 30*time.Second, func(ctx context.Context) error {
 		_, err := maps.Create(ctx, configMap("after"), metav1.CreateOptions{})
 		return err
@@ -68,6 +73,7 @@ func TestEtcdHangs(t *testing.T) {
 
 // A short hang goes by unnoticed but for its length.
 func TestEtcdIsSlow(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t)
 	s := server.Start(t, server.Options{Args: c.flags()})
 	maps := s.Admin(t).CoreV1().ConfigMaps("default")

@@ -100,10 +100,17 @@ func TestReplicaWithOtherKeys(t *testing.T) {
 	if _, err := a.Admin(t).CoreV1().Secrets("default").Create(t.Context(), secret, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	said := refuses(t, server.Options{Args: c.flags()}, "pki", "secret")
-	if strings.Contains(said, "ready in") {
-		t.Error("a replica that cannot read the store says it is ready")
+	refuses(t, server.Options{Args: c.flags()}, "pki", "secret")
+
+	// With the encryption key alone it could read, and speak for another cluster.
+	dir := filepath.Join(folder(t), "d")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
 	}
+	if err := os.Rename(copyOf(t, a.Path("secret")), filepath.Join(dir, "secret")); err != nil {
+		t.Fatal(err)
+	}
+	refuses(t, server.Options{Dir: dir, Args: c.flags()}, "another cluster CA", "pki", "secret")
 }
 
 // holder is the process that holds the controllers' lease, once one does.
