@@ -11,6 +11,7 @@ func newPrint() *cobra.Command {
 	cmd.AddCommand(&cobra.Command{
 		Use:     "audit-policy",
 		Short:   "Print the built-in audit policy, as a start for one of your own",
+		Long:    "Print the built-in audit policy, as a start for one of your own.\n" + exitCodesHelp,
 		Example: "  gatehouse print audit-policy > audit-policy.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -2,8 +2,10 @@ package cli
 
 import (
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
@@ -79,6 +81,12 @@ func effectiveConfig(cmd *cobra.Command, file string, set *v1alpha1.ServeConfigu
 			return nil, coded(exitUsage, err)
 		}
 	}
+	// What is wrong with the file by itself is said with its place; the rest comes
+	// from the flags, and the file is not to blame.
+	fromFile, err := problems(cfg.DeepCopy())
+	if err != nil {
+		return nil, coded(exitUsage, err)
+	}
 	given := cmd.Flags().Changed
 	overlay := map[string]func(){
 		"listen":             func() { cfg.Listen = set.Listen },
@@ -100,8 +108,26 @@ func effectiveConfig(cmd *cobra.Command, file string, set *v1alpha1.ServeConfigu
 			put()
 		}
 	}
-	if err := v1alpha1.SetDefaults(cfg, os.Getenv); err != nil {
+	wrong, err := problems(cfg)
+	if err != nil {
 		return nil, coded(exitUsage, err)
 	}
-	return cfg, coded(exitUsage, source.Locate(v1alpha1.Validate(cfg)))
+	var inFile field.ErrorList
+	for _, e := range wrong {
+		if slices.ContainsFunc(fromFile, func(f *field.Error) bool { return f.Error() == e.Error() }) {
+			inFile = append(inFile, e)
+		}
+	}
+	if len(inFile) > 0 {
+		return nil, coded(exitUsage, source.Locate(inFile))
+	}
+	return cfg, coded(exitUsage, (*v1alpha1.Source)(nil).Locate(wrong))
+}
+
+// problems fills in the defaults and says what is wrong with the result.
+func problems(cfg *v1alpha1.ServeConfiguration) (field.ErrorList, error) {
+	if err := v1alpha1.SetDefaults(cfg, os.Getenv); err != nil {
+		return nil, err
+	}
+	return v1alpha1.Validate(cfg), nil
 }

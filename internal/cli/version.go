@@ -14,6 +14,7 @@ func newVersion() *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
 		Short:   "Say which Gatehouse this is, and which Kubernetes is in it",
+		Long:    "Say which Gatehouse this is, and which Kubernetes is in it.\n" + exitCodesHelp,
 		Example: "  gatehouse version",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
