@@ -1,0 +1,225 @@
+package rbac
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+
+	"github.com/gatehouse-io/gatehouse/gate"
+)
+
+const (
+	gateName = "authorization"
+	partName = "RBAC"
+)
+
+// mostMisses is how many near misses a step names.
+const mostMisses = 3
+
+// Explain is the decision on a request with its reasons: the binding and the rule
+// that allow it, or the nearest ones that do not and what they lack.
+func (x *Index) Explain(a authorizer.Attributes) gate.Step {
+	begun := time.Now()
+	step := gate.Step{Gate: gateName, Part: partName, Opinion: gate.NoOpinion}
+	u := a.GetUser()
+	if u == nil {
+		step.Reason = "the request has no user"
+		return step
+	}
+	var q query
+	q.fill(a)
+	s := x.now.Load()
+	var found decision
+	s.decide(&found, &q, u, x.unix)
+	if found.rule != nil {
+		step.Opinion = gate.Allow
+		step.Reason = strings.TrimPrefix(found.by.reason(found.by.subject), "RBAC: ")
+		step.Sources = []gate.Source{found.by.describe(), found.by.role.describe(found.rule.at)}
+	} else {
+		step.Reason = "no rule allows it"
+		if found.incomplete {
+			step.Reason += "; " + utilerrors.NewAggregate(x.missing(u, q.namespace)).Error()
+		}
+		step.Misses = x.misses(s, a, &q, true)
+	}
+	step.Took = time.Since(begun)
+	return step
+}
+
+// NearestMisses names what the requester holds in the scope of a request that
+// nearly allows it. It is cheap enough for every refused request that is audited:
+// other namespaces are left out.
+func (x *Index) NearestMisses(a authorizer.Attributes) []gate.Miss {
+	if a.GetUser() == nil {
+		return nil
+	}
+	var q query
+	q.fill(a)
+	return x.misses(x.now.Load(), a, &q, false)
+}
+
+// miss is how far a rule is from allowing a request: the smaller the nearer.
+type miss struct {
+	distance int
+	gate.Miss
+}
+
+func (x *Index) misses(s *snapshot, a authorizer.Attributes, q *query, elsewhere bool) []gate.Miss {
+	var all []miss
+	now := x.unix()
+	u := a.GetUser()
+	s.holdings(u, q.namespace, now, func(h held) {
+		c := h.role.rules.Load()
+		if c == nil {
+			all = append(all, miss{2, gate.Miss{Sources: []gate.Source{h.describe()}, Lacks: "its role: " + h.role.missing().Error()}})
+			return
+		}
+		best := miss{distance: tooFar}
+		for i := range c.rules {
+			if lacks, distance := distance(&c.rules[i], q); distance < best.distance {
+				best = miss{distance, gate.Miss{Sources: []gate.Source{h.describe(), h.role.describe(i)}, Lacks: lacks}}
+			}
+		}
+		if best.distance < tooFar {
+			all = append(all, best)
+		}
+	})
+	x.ended(s, q, u.GetName(), u.GetGroups(), now, func(m miss) { all = append(all, m) })
+	if elsewhere {
+		for namespace, in := range s.namespaces.all() {
+			if namespace == q.namespace {
+				continue
+			}
+			other := *q
+			other.namespace = namespace
+			var found decision
+			if in.decides(&found, &other, u.GetName(), u.GetGroups(), x.unix) {
+				lacks := "namespace " + q.namespace
+				if q.namespace == "" {
+					lacks = "all namespaces: it is good in " + namespace + " alone"
+				}
+				all = append(all, miss{1, gate.Miss{
+					Sources: []gate.Source{found.by.describe(), found.by.role.describe(found.rule.at)}, Lacks: lacks,
+				}})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b miss) int {
+		return cmp.Or(cmp.Compare(a.distance, b.distance), strings.Compare(a.Sources[0].String(), b.Sources[0].String()))
+	})
+	var nearest []gate.Miss
+	for _, m := range all[:min(len(all), mostMisses)] {
+		nearest = append(nearest, m.Miss)
+	}
+	return nearest
+}
+
+// ended finds bindings that would allow the request, had they not come to their
+// end: the nearest miss there is.
+func (x *Index) ended(s *snapshot, q *query, name string, groups []string, now int64, yield func(miss)) {
+	each := func(h **holder) {
+		if h == nil {
+			return
+		}
+		for i := range (*h).grants {
+			g := &(*h).grants[i]
+			c := g.role.rules.Load()
+			if c == nil {
+				continue
+			}
+			r := c.allows(q)
+			if r == nil {
+				continue
+			}
+			g.each(func(b held) bool {
+				if !b.counts(now) {
+					lacks := "validity: its expiry cannot be read"
+					if end := b.end(); end != nil {
+						lacks = "validity: it ended at " + end.Format(time.RFC3339)
+					}
+					yield(miss{0, gate.Miss{Sources: []gate.Source{b.describe(), b.role.describe(r.at)}, Lacks: lacks}})
+				}
+				return true
+			})
+		}
+	}
+	for _, in := range []*scope{&s.cluster, s.namespaces.get(hash(q.namespace), q.namespace)} {
+		if in == nil {
+			continue
+		}
+		each(in.users.get(hash(name), name))
+		for _, group := range groups {
+			each(in.groups.get(hash(group), group))
+		}
+	}
+}
+
+// decides is snapshot.decide for one scope.
+func (s *scope) decides(found *decision, q *query, name string, groups []string, now func() int64) bool {
+	if decideBy(s.users.get(hash(name), name), found, q, now) {
+		return true
+	}
+	for _, group := range groups {
+		if decideBy(s.groups.get(hash(group), group), found, q, now) {
+			return true
+		}
+	}
+	return false
+}
+
+// tooFar is a rule that has nothing to do with the request.
+const tooFar = 100
+
+// distance says what a rule lacks to allow a request, and how much that is.
+func distance(p *rbacv1.PolicyRule, q *query) (lacks string, far int) {
+	c := compile([]rbacv1.PolicyRule{*p})
+	without := func(change func(*rbacv1.PolicyRule)) bool {
+		r := *p
+		change(&r)
+		return compile([]rbacv1.PolicyRule{r}).allows(q) != nil
+	}
+	if c.allows(q) != nil {
+		return "", tooFar // it was in a binding that has ended
+	}
+	all := []string{"*"}
+	anyVerb := func(r *rbacv1.PolicyRule) { r.Verbs = all }
+	anyGroup := func(r *rbacv1.PolicyRule) { r.APIGroups = all }
+	anyName := func(r *rbacv1.PolicyRule) { r.ResourceNames = nil }
+	if !q.isResource {
+		if without(anyVerb) {
+			return "verb " + q.verb, 2
+		}
+		return "", tooFar
+	}
+	name := "name " + q.name + ": it names others"
+	if q.name == "" {
+		name = "requests without a name: it names " + strings.Join(p.ResourceNames[:min(len(p.ResourceNames), 3)], ", ")
+	}
+	switch {
+	case without(anyName):
+		return name, 2
+	case without(anyVerb):
+		return "verb " + q.verb, 3
+	case without(anyGroup):
+		return "API group " + quoteGroup(q.group), 4
+	case q.subresource != "" && slices.Contains(p.Resources, q.resource):
+		return "resource " + string(q.combined) + ": it has " + q.resource + " alone", 5
+	case without(func(r *rbacv1.PolicyRule) { anyVerb(r); anyName(r) }):
+		return "verb " + q.verb + ", and " + name, 6
+	case without(func(r *rbacv1.PolicyRule) { anyVerb(r); anyGroup(r) }):
+		return "verb " + q.verb + " and API group " + quoteGroup(q.group), 7
+	}
+	return "", tooFar
+}
+
+func quoteGroup(group string) string {
+	if group == "" {
+		return `"" (the core group)`
+	}
+	return group
+}

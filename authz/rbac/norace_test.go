@@ -1,0 +1,5 @@
+//go:build !race
+
+package rbac
+
+const differentialRequests = 1_000_000
