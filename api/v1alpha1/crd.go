@@ -8,8 +8,9 @@ import (
 //go:embed crd/*.yaml
 var crdFiles embed.FS
 
-// CRDs returns the CustomResourceDefinition manifests of the stored kinds, one
-// YAML document each, in the order of their file names. The caller owns the bytes.
+// CRDs returns the CustomResourceDefinition manifests of the stored and the
+// virtual kinds, one YAML document each, in the order of their file names. The
+// caller owns the bytes.
 func CRDs() [][]byte {
 	entries, err := crdFiles.ReadDir("crd") // embed.FS sorts by name
 	if err != nil {

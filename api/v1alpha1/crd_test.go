@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	crdvalidation "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/validation"
 	structuralschema "k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
@@ -33,20 +34,50 @@ func crd(t *testing.T, kind string) *apiextensionsv1.CustomResourceDefinition {
 }
 
 func TestCRDNames(t *testing.T) {
-	c := crd(t, "Revocation")
-	switch {
-	case c.Name != "revocations.gatehouse.io", c.Spec.Group != GroupName, c.Spec.Scope != apiextensionsv1.ClusterScoped,
-		len(c.Spec.Versions) != 1, c.Spec.Versions[0].Name != SchemeGroupVersion.Version,
-		!c.Spec.Versions[0].Served, !c.Spec.Versions[0].Storage:
-		t.Errorf("got %+v", c.Spec)
-	}
 	scheme := runtime.NewScheme()
 	if err := AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	if !scheme.Recognizes(SchemeGroupVersion.WithKind(c.Spec.Names.Kind)) ||
-		!scheme.Recognizes(SchemeGroupVersion.WithKind(c.Spec.Names.ListKind)) {
-		t.Error("the scheme does not know what the manifest names")
+	for kind, plural := range map[string]string{
+		"Revocation": "revocations", "Guard": "guards",
+		"RequestReview": "requestreviews", "SubjectsReview": "subjectsreviews", "AccessList": "accesslists",
+	} {
+		c := crd(t, kind)
+		switch {
+		case c.Name != plural+".gatehouse.io", c.Spec.Group != GroupName, c.Spec.Scope != apiextensionsv1.ClusterScoped,
+			len(c.Spec.Versions) != 1, c.Spec.Versions[0].Name != SchemeGroupVersion.Version,
+			!c.Spec.Versions[0].Served, !c.Spec.Versions[0].Storage:
+			t.Errorf("%s: got %+v", kind, c.Spec)
+		}
+		if !scheme.Recognizes(SchemeGroupVersion.WithKind(kind)) {
+			t.Errorf("the scheme does not know %s", kind)
+		}
+	}
+	for _, kind := range []string{"Revocation", "Guard"} {
+		if !scheme.Recognizes(SchemeGroupVersion.WithKind(crd(t, kind).Spec.Names.ListKind)) {
+			t.Errorf("the scheme does not know lists of %s", kind)
+		}
+	}
+}
+
+// The server writes its manifests straight into the store, so nobody but this
+// test holds them against what an API server would accept, the cost of their
+// CEL rules included.
+func TestCRDsAreValid(t *testing.T) {
+	for _, data := range CRDs() {
+		c := &apiextensionsv1.CustomResourceDefinition{}
+		if err := yaml.UnmarshalStrict(data, c); err != nil {
+			t.Fatal(err)
+		}
+		apiextensionsv1.SetObjectDefaults_CustomResourceDefinition(c)
+		internal := &apiextensions.CustomResourceDefinition{}
+		if err := apiextensionsv1.Convert_v1_CustomResourceDefinition_To_apiextensions_CustomResourceDefinition(c, internal, nil); err != nil {
+			t.Fatal(err)
+		}
+		internal.Status.StoredVersions = []string{SchemeGroupVersion.Version}
+		if errs := crdvalidation.ValidateCustomResourceDefinition(t.Context(), internal); len(errs) > 0 {
+			t.Errorf("%s: %v", c.Name, errs.ToAggregate())
+		}
 	}
 }
 
@@ -81,23 +112,28 @@ func TestRevocationSchema(t *testing.T) {
 		{"empty token", `tokenID: ""`, "spec.tokenID"},
 		{"long reason", `{tokenID: abc, reason: "` + strings.Repeat("x", 1025) + `"}`, "spec.reason"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			var spec any
-			if err := yaml.Unmarshal([]byte(c.spec), &spec); err != nil {
-				t.Fatal(err)
-			}
-			errs := validate(map[string]any{"apiVersion": SchemeGroupVersion.String(), "kind": "Revocation",
-				"metadata": map[string]any{"name": "x"}, "spec": spec})
-			switch err := errs.ToAggregate(); {
-			case c.want == "" && err != nil:
-				t.Errorf("refused: %v", err)
-			case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
-				t.Errorf("got %v, want %q", err, c.want)
-			}
-		})
+		t.Run(c.name, func(t *testing.T) { checkSpec(t, validate, "Revocation", c.spec, c.want) })
 	}
 	if errs := validate(map[string]any{"apiVersion": SchemeGroupVersion.String(), "kind": "Revocation"}); len(errs) == 0 {
 		t.Error("a Revocation without spec is accepted")
+	}
+}
+
+// checkSpec holds an object of this spec against its schema; want is part of the
+// error, "" accepts.
+func checkSpec(t *testing.T, validate func(object map[string]any) field.ErrorList, kind, text, want string) {
+	t.Helper()
+	var spec any
+	if err := yaml.Unmarshal([]byte(text), &spec); err != nil {
+		t.Fatal(err)
+	}
+	errs := validate(map[string]any{"apiVersion": SchemeGroupVersion.String(), "kind": kind,
+		"metadata": map[string]any{"name": "x"}, "spec": spec})
+	switch err := errs.ToAggregate(); {
+	case want == "" && err != nil:
+		t.Errorf("refused: %v", err)
+	case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+		t.Errorf("got %v, want %q", err, want)
 	}
 }
 

@@ -12,9 +12,14 @@ const GroupName = "gatehouse.io"
 // SchemeGroupVersion is the group and version of this package's kinds.
 var SchemeGroupVersion = schema.GroupVersion{Group: GroupName, Version: "v1alpha1"}
 
-// AddToScheme registers the stored kinds of this package with a scheme.
+// AddToScheme registers the stored and the virtual kinds of this package with a
+// scheme.
 func AddToScheme(s *runtime.Scheme) error {
-	s.AddKnownTypes(SchemeGroupVersion, &Revocation{}, &RevocationList{})
+	s.AddKnownTypes(SchemeGroupVersion,
+		&Revocation{}, &RevocationList{},
+		&Guard{}, &GuardList{},
+		&RequestReview{}, &SubjectsReview{}, &AccessList{},
+	)
 	metav1.AddToGroupVersion(s, SchemeGroupVersion)
 	return nil
 }
