@@ -31,6 +31,11 @@ func LoadServeConfiguration(path string) (*ServeConfiguration, error) {
 //
 // Relative paths in it become absolute, read from the folder the file lies in.
 func ReadServeConfiguration(path string) (*ServeConfiguration, *Source, error) {
+	return read(path, ParseServeConfiguration, paths)
+}
+
+// read parses a file, and makes the fields that are paths absolute.
+func read[T any](path string, parse func(string, []byte) (*T, *Source, error), paths func(*T) []*string) (*T, *Source, error) {
 	data, err := readBounded(path)
 	if err != nil {
 		var pathErr *os.PathError
@@ -39,7 +44,7 @@ func ReadServeConfiguration(path string) (*ServeConfiguration, *Source, error) {
 		}
 		return nil, nil, fmt.Errorf("%s: read configuration: %w", path, err)
 	}
-	cfg, source, err := ParseServeConfiguration(path, data)
+	cfg, source, err := parse(path, data)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -47,7 +52,7 @@ func ReadServeConfiguration(path string) (*ServeConfiguration, *Source, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: resolve paths: %w", path, err)
 	}
-	ResolvePaths(cfg, filepath.Dir(absolute))
+	resolve(paths(cfg), filepath.Dir(absolute))
 	return cfg, source, nil
 }
 
@@ -63,8 +68,10 @@ func readBounded(path string) ([]byte, error) {
 
 // ResolvePaths makes every path of the configuration that is not absolute one
 // below dir. Fields that are not set stay so.
-func ResolvePaths(cfg *ServeConfiguration, dir string) {
-	for _, p := range paths(cfg) {
+func ResolvePaths(cfg *ServeConfiguration, dir string) { resolve(paths(cfg), dir) }
+
+func resolve(paths []*string, dir string) {
+	for _, p := range paths {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}

@@ -18,10 +18,14 @@ const (
 	// maxProblems bounds how many problems of one file are reported together.
 	maxProblems = 20
 
-	serveConfigurationKind = "ServeConfiguration"
+	serveConfigurationKind  = "ServeConfiguration"
+	attachConfigurationKind = "AttachConfiguration"
 )
 
-var serveConfigurationType = reflect.TypeFor[ServeConfiguration]()
+var (
+	serveConfigurationType  = reflect.TypeFor[ServeConfiguration]()
+	attachConfigurationType = reflect.TypeFor[AttachConfiguration]()
+)
 
 // ParseServeConfiguration reads a ServeConfiguration from YAML or JSON. The name
 // is what errors call the file. It is pure: paths stay as they are written,
@@ -34,22 +38,32 @@ var serveConfigurationType = reflect.TypeFor[ServeConfiguration]()
 // Anchors, aliases, merge keys and tags are refused rather than expanded, so
 // what a file costs is bounded by its size, and one field is written in one place.
 func ParseServeConfiguration(name string, data []byte) (*ServeConfiguration, *Source, error) {
+	return parse[ServeConfiguration](serveConfigurationKind, name, data)
+}
+
+// ParseAttachConfiguration is ParseServeConfiguration for an AttachConfiguration.
+func ParseAttachConfiguration(name string, data []byte) (*AttachConfiguration, *Source, error) {
+	return parse[AttachConfiguration](attachConfigurationKind, name, data)
+}
+
+// parse reads a settings file of the kind, whose Go type is T.
+func parse[T any](kind, name string, data []byte) (*T, *Source, error) {
 	if len(data) > maxConfigurationBytes {
 		return nil, nil, FieldErrorList{{File: name, Message: "file is larger than 1 MiB",
-			Hint: "is this the right file? A ServeConfiguration is a few kilobytes"}}
+			Hint: "is this the right file? Settings are a few kilobytes"}}
 	}
-	document, problem := parseDocument(data)
+	document, problem := parseDocument(kind, data)
 	if problem != nil {
 		problem.File = name
 		return nil, nil, FieldErrorList{problem}
 	}
 
-	d := decoder{source: &Source{file: name, positions: map[string]position{}}}
+	d := decoder{want: kind, root: reflect.TypeFor[T](), source: &Source{file: name, positions: map[string]position{}}}
 	root := document.Content[0]
 	if d.kind(root); len(d.problems) > 0 {
 		return nil, nil, d.problems.orNil()
 	}
-	cfg := &ServeConfiguration{}
+	cfg := new(T)
 	d.value(root, reflect.ValueOf(cfg).Elem(), "")
 	if len(d.problems) > 0 {
 		return nil, nil, d.problems.orNil()
@@ -58,38 +72,42 @@ func ParseServeConfiguration(name string, data []byte) (*ServeConfiguration, *So
 }
 
 // parseDocument returns the one YAML document that data holds.
-func parseDocument(data []byte) (*yaml.Node, *FieldError) {
+func parseDocument(kind string, data []byte) (*yaml.Node, *FieldError) {
 	var document, second yaml.Node
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	switch err := dec.Decode(&document); {
 	case errors.Is(err, io.EOF):
-		return nil, emptyFile()
+		return nil, emptyFile(kind)
 	case err != nil:
 		return nil, syntaxError(data, err)
 	}
 	if root := document.Content[0]; isNull(root) {
-		return nil, emptyFile()
+		return nil, emptyFile(kind)
 	}
 	switch err := dec.Decode(&second); {
 	case err == nil:
 		return nil, &FieldError{Line: second.Line, Col: second.Column,
 			Message: "a second YAML document begins here, and only one is read",
-			Hint:    "a ServeConfiguration is a file of its own; remove this document"}
+			Hint:    "settings are a file of their own; remove this document"}
 	case !errors.Is(err, io.EOF):
 		return nil, syntaxError(data, err)
 	}
 	return &document, nil
 }
 
-func emptyFile() *FieldError {
-	return &FieldError{Message: "file is empty", Hint: headerHint}
+func emptyFile(kind string) *FieldError {
+	return &FieldError{Message: "file is empty", Hint: headerHint(kind)}
 }
 
-var headerHint = fmt.Sprintf("begin the file with the lines %q and %q",
-	"apiVersion: "+SchemeGroupVersion.String(), "kind: "+serveConfigurationKind)
+func headerHint(kind string) string {
+	return fmt.Sprintf("begin the file with the lines %q and %q", "apiVersion: "+SchemeGroupVersion.String(), "kind: "+kind)
+}
 
 // decoder walks a YAML tree along the Go types and fills them in.
 type decoder struct {
+	// want is the kind that the file must be, and root its Go type.
+	want string
+	root reflect.Type
 	// source collects where each field is; never nil.
 	source *Source
 	// problems found so far, at most maxProblems.
@@ -103,20 +121,20 @@ func (d *decoder) fail(n *yaml.Node, path, hint, format string, args ...any) {
 	}
 }
 
-// kind checks that the document is a ServeConfiguration. It comes before all
+// kind checks that the document is of the wanted kind. It comes before all
 // else: a file of another kind would only give a wall of unknown fields.
 func (d *decoder) kind(root *yaml.Node) {
 	if root.Kind != yaml.MappingNode {
-		d.fail(root, "", headerHint, "want a mapping of fields, have %s", have(root))
+		d.fail(root, "", headerHint(d.want), "want a mapping of fields, have %s", have(root))
 		return
 	}
 	for _, f := range []struct{ name, want string }{
 		{"apiVersion", SchemeGroupVersion.String()},
-		{"kind", serveConfigurationKind},
+		{"kind", d.want},
 	} {
 		switch n := lookup(root, f.name); {
 		case n == nil:
-			d.fail(root, f.name, headerHint, "%s is missing", f.name)
+			d.fail(root, f.name, headerHint(d.want), "%s is missing", f.name)
 			return
 		case n.Kind != yaml.ScalarNode || n.Value != f.want:
 			got := have(n)
@@ -192,7 +210,7 @@ func (d *decoder) fields(n *yaml.Node, v reflect.Value, path string) {
 		p := join(path, key.Value)
 		m := memberNamed(known, key.Value)
 		if m == nil {
-			d.fail(key, p, suggest(serveConfigurationType, path, clip(key.Value)), "unknown field %s", quote(p))
+			d.fail(key, p, suggest(d.root, path, clip(key.Value)), "unknown field %s", quote(p))
 			continue
 		}
 		if value.Kind != yaml.ScalarNode { // of a section, the place is its name

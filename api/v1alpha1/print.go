@@ -19,8 +19,17 @@ import (
 // it, fields that are not set commented out. What it writes parses back to the
 // same configuration.
 func Print(w io.Writer, cfg *ServeConfiguration) error {
-	p := &printer{}
-	fmt.Fprintf(&p.out, "apiVersion: %s\nkind: %s\n", SchemeGroupVersion, serveConfigurationKind)
+	return printSettings(w, serveConfigurationKind, fieldDocs, cfg)
+}
+
+// PrintAttach is Print for an AttachConfiguration.
+func PrintAttach(w io.Writer, cfg *AttachConfiguration) error {
+	return printSettings(w, attachConfigurationKind, attachFieldDocs, cfg)
+}
+
+func printSettings(w io.Writer, kind string, docs map[string]string, cfg any) error {
+	p := &printer{docs: docs}
+	fmt.Fprintf(&p.out, "apiVersion: %s\nkind: %s\n", SchemeGroupVersion, kind)
 	p.fields(reflect.ValueOf(cfg).Elem(), "", "")
 	if p.err != nil {
 		return fmt.Errorf("print configuration: %w", p.err)
@@ -31,6 +40,8 @@ func Print(w io.Writer, cfg *ServeConfiguration) error {
 
 type printer struct {
 	out bytes.Buffer
+	// docs is the documentation of each field, by path.
+	docs map[string]string
 	// err is the first error; nothing printed after it counts.
 	err error
 }
@@ -43,7 +54,7 @@ func (p *printer) fields(v reflect.Value, path, indent string) {
 		if at == "apiVersion" || at == "kind" {
 			continue // printed as the first lines
 		}
-		doc := fieldDocs[at]
+		doc := p.docs[at]
 		if doc != "" {
 			if path == "" || i > 0 { // a section's first field follows its name
 				p.out.WriteString("\n")

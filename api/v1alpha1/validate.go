@@ -91,14 +91,18 @@ func (v *validator) listen(listen string, p *field.Path) {
 }
 
 func (v *validator) tls(o *TLSOptions, p *field.Path) {
-	v.unique(o.SANs, p.Child("sans"))
-	for i, san := range o.SANs {
-		if san != "" && !isHost(san) && len(validation.IsWildcardDNS1123Subdomain(san)) > 0 {
-			v.add(field.Invalid(p.Child("sans").Index(i), san, "want a DNS name or an IP address"))
-		}
-	}
+	v.sans(o.SANs, p.Child("sans"))
 	v.oneOf(o.MinVersion, p.Child("minVersion"), "VersionTLS12", "VersionTLS13")
 	v.together(p.Child("certFile"), o.CertFile, p.Child("keyFile"), o.KeyFile)
+}
+
+func (v *validator) sans(sans []string, p *field.Path) {
+	v.unique(sans, p)
+	for i, san := range sans {
+		if san != "" && !isHost(san) && len(validation.IsWildcardDNS1123Subdomain(san)) > 0 {
+			v.add(field.Invalid(p.Index(i), san, "want a DNS name or an IP address"))
+		}
+	}
 }
 
 func (v *validator) etcd(o *EtcdOptions, p *field.Path) {
@@ -265,8 +269,12 @@ func (v *validator) rest(cfg *ServeConfiguration) {
 	if r := cfg.Tracing.SamplingRatePerMillion; r != nil && (*r < 0 || *r > 1_000_000) {
 		v.add(field.Invalid(field.NewPath("tracing", "samplingRatePerMillion"), *r, "want a number from 0 to 1000000"))
 	}
-	v.oneOf(cfg.Logging.Format, field.NewPath("logging", "format"), "text", "json")
-	v.oneOf(cfg.Logging.Level, field.NewPath("logging", "level"), "error", "warning", "info", "debug")
+	v.logging(&cfg.Logging, field.NewPath("logging"))
+}
+
+func (v *validator) logging(o *LoggingOptions, p *field.Path) {
+	v.oneOf(o.Format, p.Child("format"), "text", "json")
+	v.oneOf(o.Level, p.Child("level"), "error", "warning", "info", "debug")
 }
 
 // oneOf refuses a value that is set and not among those supported.
