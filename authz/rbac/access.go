@@ -1,6 +1,7 @@
 package rbac
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -35,11 +36,10 @@ func (x *Index) Access(u user.Info) []ScopeAccess {
 	s := x.now.Load()
 	now := x.unix()
 	var all []ScopeAccess
-	add := func(namespace string, in *scope) {
-		alone := snapshot{cluster: *in}
+	add := func(namespace string) {
 		access := ScopeAccess{Namespace: namespace}
 		var bindings []held
-		alone.holdings(u, "", now, func(h held) { bindings = append(bindings, h) })
+		s.holdings(u, []string{namespace}, now, func(h held) { bindings = append(bindings, h) })
 		slices.SortFunc(bindings, func(a, b held) int { return strings.Compare(a.name, b.name) })
 		for _, h := range bindings {
 			c := h.role.rules.Load()
@@ -57,14 +57,14 @@ func (x *Index) Access(u user.Info) []ScopeAccess {
 			all = append(all, access)
 		}
 	}
-	add("", &s.cluster)
-	namespaces := make([]string, 0, s.namespaces.len)
-	for namespace := range s.namespaces.all() {
-		namespaces = append(namespaces, namespace)
-	}
-	slices.Sort(namespaces)
-	for _, namespace := range namespaces {
-		add(namespace, s.namespaces.get(hash(namespace), namespace))
+	scopes := map[string]bool{"": true}
+	s.subjects(u, func(who *subject) {
+		for namespace := range who.scopes {
+			scopes[namespace] = true
+		}
+	})
+	for _, namespace := range slices.Sorted(maps.Keys(scopes)) {
+		add(namespace)
 	}
 	return all
 }

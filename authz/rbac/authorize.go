@@ -9,6 +9,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/component-helpers/auth/rbac/validation"
+	"k8s.io/utils/clock"
 
 	"github.com/gatehouse-io/gatehouse/gate"
 )
@@ -30,7 +31,7 @@ func (x *Index) Authorize(ctx context.Context, a authorizer.Attributes) (authori
 	var q query
 	q.fill(a)
 	var found decision
-	x.now.Load().decide(&found, &q, u, x.unix)
+	x.now.Load().decide(&found, &q, u, x.clock)
 	if found.rule != nil {
 		return authorizer.DecisionAllow, found.by.reason(found.by.subject), nil
 	}
@@ -62,104 +63,107 @@ type decision struct {
 	incomplete bool
 }
 
-// decide looks first at what is held in the cluster, as upstream does, and then in
-// the namespace of the request.
-func (s *snapshot) decide(found *decision, q *query, u user.Info, now func() int64) {
-	name, groups := u.GetName(), u.GetGroups()
-	h := hash(name)
-	// The hash of a name serves both scopes. Groups beyond these are hashed twice.
-	var hashes [32]uint64
-	if decideBy(s.cluster.users.get(h, name), found, q, now) {
+// decide looks at what the user holds, and then at each of the groups.
+func (s *snapshot) decide(found *decision, q *query, u user.Info, now clock.PassiveClock) {
+	if name := u.GetName(); found.bySubject(s.users.get(hash(name), name), q, now) {
 		return
 	}
-	for i, group := range groups {
-		gh := hash(group)
-		if i < len(hashes) {
-			hashes[i] = gh
-		}
-		if decideBy(s.cluster.groups.get(gh, group), found, q, now) {
-			return
-		}
-	}
-	if q.namespace == "" {
-		return
-	}
-	in := s.namespaces.get(hash(q.namespace), q.namespace)
-	if in == nil {
-		return
-	}
-	if decideBy(in.users.get(h, name), found, q, now) {
-		return
-	}
-	for i, group := range groups {
-		var gh uint64
-		if i < len(hashes) {
-			gh = hashes[i]
-		} else {
-			gh = hash(group)
-		}
-		if decideBy(in.groups.get(gh, group), found, q, now) {
+	for _, group := range u.GetGroups() {
+		if found.bySubject(s.groups.get(hash(group), group), q, now) {
 			return
 		}
 	}
 }
 
-// decideBy reports whether what one subject holds in one scope allows the request.
-func decideBy(h **holder, found *decision, q *query, now func() int64) bool {
+// bySubject reports whether what one subject holds allows the request.
+func (d *decision) bySubject(found **subject, q *query, now clock.PassiveClock) bool {
+	if found == nil {
+		return false
+	}
+	s := *found
+	for i := range s.few {
+		if g := &s.few[i]; (g.scope == "" || g.scope == q.namespace) && d.byGrant(g, q, now) {
+			return true
+		}
+	}
+	if s.many.len == 0 {
+		return false
+	}
+	if d.byHolder(s.many.get(hash(""), ""), q, now) {
+		return true
+	}
+	return q.namespace != "" && d.byHolder(s.many.get(hash(q.namespace), q.namespace), q, now)
+}
+
+func (d *decision) byHolder(h **holder, q *query, now clock.PassiveClock) bool {
 	if h == nil {
 		return false
 	}
 	for i := range (*h).grants {
-		g := &(*h).grants[i]
-		rules := g.role.rules.Load()
-		if rules == nil {
-			if !found.incomplete {
-				_, found.incomplete = g.inForce(now)
-			}
-			continue
-		}
-		r := rules.allows(q)
-		if r == nil {
-			continue
-		}
-		if by, ok := g.inForce(now); ok {
-			found.by, found.rule = by, r
+		if d.byGrant(&(*h).grants[i], q, now) {
 			return true
 		}
 	}
 	return false
 }
 
-// holdings goes through the bindings that count for u in the cluster and in a
-// namespace, each once, however many of its subjects mean u.
-func (s *snapshot) holdings(u user.Info, namespace string, now int64, yield func(held)) {
+// byGrant reports whether one role that is held allows the request.
+func (d *decision) byGrant(g *grant, q *query, now clock.PassiveClock) bool {
+	rules := g.role.rules.Load()
+	if rules == nil {
+		if !d.incomplete {
+			_, d.incomplete = g.inForce(now)
+		}
+		return false
+	}
+	r := rules.allows(q)
+	if r == nil {
+		return false
+	}
+	by, ok := g.inForce(now)
+	if ok {
+		d.by, d.rule = by, r
+	}
+	return ok
+}
+
+// subjects goes through the user and the groups of u that hold anything.
+func (s *snapshot) subjects(u user.Info, yield func(*subject)) {
+	if found := s.users.get(hash(u.GetName()), u.GetName()); found != nil {
+		yield(*found)
+	}
+	for _, group := range u.GetGroups() {
+		if found := s.groups.get(hash(group), group); found != nil {
+			yield(*found)
+		}
+	}
+}
+
+// holdings goes through the bindings that count for u in each of some scopes, each
+// binding once, however many of its subjects mean u.
+func (s *snapshot) holdings(u user.Info, scopes []string, now int64, yield func(held)) {
 	seen := map[*binding]bool{}
-	each := func(h **holder) {
-		if h == nil {
-			return
+	s.subjects(u, func(who *subject) {
+		for _, scope := range scopes {
+			for g := range who.in(scope) {
+				g.each(func(b held) bool {
+					if !seen[b.binding] && b.counts(now) {
+						seen[b.binding] = true
+						yield(b)
+					}
+					return true
+				})
+			}
 		}
-		for i := range (*h).grants {
-			(*h).grants[i].each(func(b held) bool {
-				if !seen[b.binding] && b.counts(now) {
-					seen[b.binding] = true
-					yield(b)
-				}
-				return true
-			})
-		}
+	})
+}
+
+// scopesOf are the cluster, and the namespace of a request that has one.
+func scopesOf(namespace string) []string {
+	if namespace == "" {
+		return []string{""}
 	}
-	scopes := []*scope{&s.cluster}
-	if namespace != "" {
-		if in := s.namespaces.get(hash(namespace), namespace); in != nil {
-			scopes = append(scopes, in)
-		}
-	}
-	for _, in := range scopes {
-		each(in.users.get(hash(u.GetName()), u.GetName()))
-		for _, group := range u.GetGroups() {
-			each(in.groups.get(hash(group), group))
-		}
-	}
+	return []string{"", namespace}
 }
 
 // missing are the errors of bindings whose roles are not there.
@@ -178,7 +182,7 @@ func (x *Index) missing(u user.Info, namespace string) []error {
 func (x *Index) PolicyRulesFor(u user.Info, namespace string) ([]rbacv1.PolicyRule, error) {
 	var rules []rbacv1.PolicyRule
 	var errs []error
-	x.now.Load().holdings(u, namespace, x.unix(), func(b held) {
+	x.now.Load().holdings(u, scopesOf(namespace), x.unix(), func(b held) {
 		if c := b.role.rules.Load(); c != nil {
 			rules = append(rules, c.rules...)
 		} else {

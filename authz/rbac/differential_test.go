@@ -99,7 +99,7 @@ func compare(t *testing.T, w *world, a authorizer.AttributesRecord) (authorizer.
 				t.Errorf("%s: is allowed with %q; upstream, by %v alone: %v, %q", show(a), reason, step.Sources, d, r)
 			}
 		}
-	} else if got != authorizer.DecisionAllow && !slices.Equal(sentences(reason), sentences(wantReason)) {
+	} else if got != authorizer.DecisionAllow && reason != wantReason && !slices.Equal(sentences(reason), sentences(wantReason)) {
 		t.Errorf("%s: reason %q; upstream: %q", show(a), reason, wantReason)
 	}
 	return got, reason
@@ -198,8 +198,8 @@ func TestNothingStays(t *testing.T) {
 		}
 	}
 	x := w.index
-	if s := x.now.Load(); len(x.roles) != 0 || x.ordered.Len() != 0 || len(x.bindings) != 0 || s.namespaces.len != 0 || s.cluster.users.len != 0 || s.cluster.groups.len != 0 {
-		t.Errorf("left: %d roles, %d bindings, %d namespaces, %d users, %d groups", len(x.roles), len(x.bindings), s.namespaces.len, s.cluster.users.len, s.cluster.groups.len)
+	if s := x.now.Load(); len(x.roles) != 0 || x.ordered.Len() != 0 || len(x.bindings) != 0 || s.users.len != 0 || s.groups.len != 0 {
+		t.Errorf("left: %d roles, %d bindings, %d users, %d groups", len(x.roles), len(x.bindings), s.users.len, s.groups.len)
 	}
 }
 

@@ -19,8 +19,8 @@
 //     rule made it, or which came nearest and what they lack.
 //   - WhoCan and Access answer the questions upstream has no answer to.
 //
-// How it is laid out: for each scope (the cluster, or a namespace) and each subject
-// (a user or a group; a service account is the user it appears as) the index holds
+// How it is laid out: for each subject (a user or a group; a service account is the
+// user it appears as) and each scope (the cluster, or a namespace) the index holds
 // the roles the subject has there, each with the bindings that give it. A role is
 // compiled when it changes and shared by all of its bindings.
 //

@@ -35,7 +35,7 @@ func (x *Index) Explain(a authorizer.Attributes) gate.Step {
 	q.fill(a)
 	s := x.now.Load()
 	var found decision
-	s.decide(&found, &q, u, x.unix)
+	s.decide(&found, &q, u, x.clock)
 	if found.rule != nil {
 		step.Opinion = gate.Allow
 		step.Reason = strings.TrimPrefix(found.by.reason(found.by.subject), "RBAC: ")
@@ -73,7 +73,7 @@ func (x *Index) misses(s *snapshot, a authorizer.Attributes, q *query, elsewhere
 	var all []miss
 	now := x.unix()
 	u := a.GetUser()
-	s.holdings(u, q.namespace, now, func(h held) {
+	s.holdings(u, scopesOf(q.namespace), now, func(h held) {
 		c := h.role.rules.Load()
 		if c == nil {
 			all = append(all, miss{2, gate.Miss{Sources: []gate.Source{h.describe()}, Lacks: "its role: " + h.role.missing().Error()}})
@@ -89,26 +89,37 @@ func (x *Index) misses(s *snapshot, a authorizer.Attributes, q *query, elsewhere
 			all = append(all, best)
 		}
 	})
-	x.ended(s, q, u.GetName(), u.GetGroups(), now, func(m miss) { all = append(all, m) })
-	if elsewhere {
-		for namespace, in := range s.namespaces.all() {
-			if namespace == q.namespace {
-				continue
-			}
-			other := *q
-			other.namespace = namespace
-			var found decision
-			if in.decides(&found, &other, u.GetName(), u.GetGroups(), x.unix) {
-				lacks := "namespace " + q.namespace
-				if q.namespace == "" {
-					lacks = "all namespaces: it is good in " + namespace + " alone"
-				}
-				all = append(all, miss{1, gate.Miss{
-					Sources: []gate.Source{found.by.describe(), found.by.role.describe(found.rule.at)}, Lacks: lacks,
-				}})
+	s.subjects(u, func(who *subject) {
+		for _, scope := range scopesOf(q.namespace) {
+			for g := range who.in(scope) {
+				ended(g, q, now, func(m miss) { all = append(all, m) })
 			}
 		}
-	}
+		if !elsewhere {
+			return
+		}
+		for namespace := range who.scopes {
+			var found decision
+			if namespace == "" || namespace == q.namespace {
+				continue
+			}
+			for g := range who.in(namespace) {
+				if found.byGrant(g, q, x.clock) {
+					break
+				}
+			}
+			if found.rule == nil {
+				continue
+			}
+			lacks := "namespace " + q.namespace
+			if q.namespace == "" {
+				lacks = "all namespaces: it is good in " + namespace + " alone"
+			}
+			all = append(all, miss{1, gate.Miss{
+				Sources: []gate.Source{found.by.describe(), found.by.role.describe(found.rule.at)}, Lacks: lacks,
+			}})
+		}
+	})
 	slices.SortStableFunc(all, func(a, b miss) int {
 		return cmp.Or(cmp.Compare(a.distance, b.distance), strings.Compare(a.Sources[0].String(), b.Sources[0].String()))
 	})
@@ -121,55 +132,25 @@ func (x *Index) misses(s *snapshot, a authorizer.Attributes, q *query, elsewhere
 
 // ended finds bindings that would allow the request, had they not come to their
 // end: the nearest miss there is.
-func (x *Index) ended(s *snapshot, q *query, name string, groups []string, now int64, yield func(miss)) {
-	each := func(h **holder) {
-		if h == nil {
-			return
-		}
-		for i := range (*h).grants {
-			g := &(*h).grants[i]
-			c := g.role.rules.Load()
-			if c == nil {
-				continue
-			}
-			r := c.allows(q)
-			if r == nil {
-				continue
-			}
-			g.each(func(b held) bool {
-				if !b.counts(now) {
-					lacks := "validity: its expiry cannot be read"
-					if end := b.end(); end != nil {
-						lacks = "validity: it ended at " + end.Format(time.RFC3339)
-					}
-					yield(miss{0, gate.Miss{Sources: []gate.Source{b.describe(), b.role.describe(r.at)}, Lacks: lacks}})
-				}
-				return true
-			})
-		}
+func ended(g *grant, q *query, now int64, yield func(miss)) {
+	c := g.role.rules.Load()
+	if c == nil {
+		return
 	}
-	for _, in := range []*scope{&s.cluster, s.namespaces.get(hash(q.namespace), q.namespace)} {
-		if in == nil {
-			continue
-		}
-		each(in.users.get(hash(name), name))
-		for _, group := range groups {
-			each(in.groups.get(hash(group), group))
-		}
+	r := c.allows(q)
+	if r == nil {
+		return
 	}
-}
-
-// decides is snapshot.decide for one scope.
-func (s *scope) decides(found *decision, q *query, name string, groups []string, now func() int64) bool {
-	if decideBy(s.users.get(hash(name), name), found, q, now) {
+	g.each(func(b held) bool {
+		if !b.counts(now) {
+			lacks := "validity: its expiry cannot be read"
+			if end := b.end(); end != nil {
+				lacks = "validity: it ended at " + end.Format(time.RFC3339)
+			}
+			yield(miss{0, gate.Miss{Sources: []gate.Source{b.describe(), b.role.describe(r.at)}, Lacks: lacks}})
+		}
 		return true
-	}
-	for _, group := range groups {
-		if decideBy(s.groups.get(hash(group), group), found, q, now) {
-			return true
-		}
-	}
-	return false
+	})
 }
 
 // tooFar is a rule that has nothing to do with the request.
@@ -208,7 +189,7 @@ func distance(p *rbacv1.PolicyRule, q *query) (lacks string, far int) {
 	case without(anyGroup):
 		return "API group " + quoteGroup(q.group), 4
 	case q.subresource != "" && slices.Contains(p.Resources, q.resource):
-		return "resource " + string(q.combined) + ": it has " + q.resource + " alone", 5
+		return "resource " + q.combined() + ": it has " + q.resource + " alone", 5
 	case without(func(r *rbacv1.PolicyRule) { anyVerb(r); anyName(r) }):
 		return "verb " + q.verb + ", and " + name, 6
 	case without(func(r *rbacv1.PolicyRule) { anyVerb(r); anyGroup(r) }):

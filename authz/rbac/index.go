@@ -39,10 +39,7 @@ type Index struct {
 type bindingKey struct{ namespace, name string }
 
 // snapshot is what everybody holds, at one instant.
-type snapshot struct {
-	cluster    scope
-	namespaces trie[scope]
-}
+type snapshot struct{ users, groups wide[*subject] }
 
 // degree is how wide the ordered sets branch.
 const degree = 16
@@ -211,23 +208,9 @@ func (x *Index) dropBinding(s *snapshot, b *binding) {
 
 // hold enters a binding for each of its subjects, or takes it out.
 func (x *Index) hold(s *snapshot, b *binding, add bool) {
-	var in scope
-	if b.namespace == "" {
-		in = s.cluster
-	} else if found := s.namespaces.get(hash(b.namespace), b.namespace); found != nil {
-		in = *found
-	}
 	for i := range b.subjects {
 		if who, ok := memberOf(&b.subjects[i], b.namespace); ok {
-			in.hold(x.batch, who, held{b, i}, add)
+			s.change(x.batch, who, held{b, i}, add)
 		}
-	}
-	switch {
-	case b.namespace == "":
-		s.cluster = in
-	case in.users.len == 0 && in.groups.len == 0:
-		s.namespaces.delete(x.batch, b.namespace)
-	default:
-		s.namespaces.put(x.batch, b.namespace, in)
 	}
 }

@@ -1,29 +1,55 @@
 package rbac
 
-import "k8s.io/apiserver/pkg/authorization/authorizer"
+import (
+	"strings"
 
-// query is a request as rules see it. It lies on the stack of a decision.
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+)
+
+// query is a request as rules see it. It lies on the stack of a decision, and so
+// must not point into itself.
 type query struct {
 	verb, group, resource, subresource, name, path string
 
 	namespace  string
 	bit        uint64 // of verb
 	isResource bool
-	// combined is RESOURCE/SUBRESOURCE, or RESOURCE, as rules name it.
-	combined []byte
-	buffer   [96]byte
 }
 
 func (q *query) fill(a authorizer.Attributes) {
 	q.verb, q.namespace = a.GetVerb(), a.GetNamespace()
 	q.bit = verbBit(q.verb)
-	if q.isResource = a.IsResourceRequest(); !q.isResource {
+	if q.isResource = a.IsResourceRequest(); q.isResource {
+		q.group, q.resource, q.subresource, q.name = a.GetAPIGroup(), a.GetResource(), a.GetSubresource(), a.GetName()
+	} else {
 		q.path = a.GetPath()
-		return
 	}
-	q.group, q.resource, q.subresource, q.name = a.GetAPIGroup(), a.GetResource(), a.GetSubresource(), a.GetName()
-	q.combined = append(q.buffer[:0], q.resource...)
-	if q.subresource != "" {
-		q.combined = append(append(q.combined, '/'), q.subresource...)
+}
+
+// combined is RESOURCE/SUBRESOURCE, or RESOURCE, as rules name it.
+func (q *query) combined() string {
+	if q.subresource == "" {
+		return q.resource
 	}
+	return q.resource + "/" + q.subresource
+}
+
+// is reports whether a rule's resource is the combined one, without making it.
+func (q *query) is(resource string) bool {
+	if q.subresource == "" {
+		return resource == q.resource
+	}
+	n := len(q.resource)
+	return len(resource) == n+1+len(q.subresource) && resource[n] == '/' &&
+		strings.HasPrefix(resource, q.resource) && strings.HasSuffix(resource, q.subresource)
+}
+
+// in looks the combined resource up, without making it either.
+func (q *query) in(rules map[string][]*rule) []*rule {
+	if q.subresource == "" {
+		return rules[q.resource]
+	}
+	var buffer [96]byte
+	key := append(append(append(buffer[:0], q.resource...), '/'), q.subresource...)
+	return rules[string(key)]
 }

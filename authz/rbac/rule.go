@@ -185,14 +185,14 @@ func (c *compiled) allows(q *query) *rule {
 		return nil
 	}
 	if c.many != nil {
-		for _, r := range c.many[string(q.combined)] {
+		for _, r := range q.in(c.many) {
 			if r.allows(q) {
 				return r
 			}
 		}
 	}
 	for i := range c.few {
-		if c.few[i].resource == string(q.combined) && c.few[i].rule.allows(q) {
+		if q.is(c.few[i].resource) && c.few[i].rule.allows(q) {
 			return c.few[i].rule
 		}
 	}
