@@ -32,6 +32,7 @@ type Holder struct {
 	Subject rbacv1.Subject // of a service account the namespace is filled in
 	Binding gate.Source
 	Role    gate.Source // Part is the rule
+	Rule    rbacv1.PolicyRule
 	// Wildcard says that the rule is for more than this: it has a * where the
 	// request could have been named.
 	Wildcard bool
@@ -136,7 +137,7 @@ func (x *Index) WhoCan(a authorizer.Attributes, opts WhoCanOptions) (WhoCanResul
 					s.Namespace = accountNamespace(&s, b.namespace)
 				}
 				result.Holders = append(result.Holders, Holder{
-					Subject: s, Binding: b.describe(), Role: r.describe(rule.at), Wildcard: wildcard, ExpiresAt: b.end(),
+					Subject: s, Binding: b.describe(), Role: r.describe(rule.at), Rule: c.rules[rule.at], Wildcard: wildcard, ExpiresAt: b.end(),
 				})
 			}
 			return true
