@@ -117,6 +117,6 @@ what you may do, what may run, what is stored, and what was done.
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newServe(), newAdmin(), newPrint(), newVersion())
+	root.AddCommand(newServe(), newAttach(), newAdmin(), newPrint(), newVersion())
 	return root
 }

@@ -112,6 +112,12 @@ func effectiveConfig(cmd *cobra.Command, file string, set *v1alpha1.ServeConfigu
 	if err != nil {
 		return nil, coded(exitUsage, err)
 	}
+	return cfg, coded(exitUsage, blame(source, fromFile, wrong))
+}
+
+// blame gives what is wrong with the settings its place in the file, where that
+// was wrong before any flag was laid over it.
+func blame(source *v1alpha1.Source, fromFile, wrong field.ErrorList) error {
 	var inFile field.ErrorList
 	for _, e := range wrong {
 		if slices.ContainsFunc(fromFile, func(f *field.Error) bool { return f.Error() == e.Error() }) {
@@ -119,9 +125,9 @@ func effectiveConfig(cmd *cobra.Command, file string, set *v1alpha1.ServeConfigu
 		}
 	}
 	if len(inFile) > 0 {
-		return nil, coded(exitUsage, source.Locate(inFile))
+		return source.Locate(inFile)
 	}
-	return cfg, coded(exitUsage, (*v1alpha1.Source)(nil).Locate(wrong))
+	return (*v1alpha1.Source)(nil).Locate(wrong)
 }
 
 // problems fills in the defaults and says what is wrong with the result.

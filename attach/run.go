@@ -1,0 +1,218 @@
+package attach
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strings"
+
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+
+	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
+)
+
+const (
+	// serviceName is the Service that Manifests puts before the replicas.
+	serviceName = "gatehouse-attach"
+
+	// defaultNamespace is where the CA is kept by a program outside of a pod.
+	defaultNamespace = "gatehouse-system"
+
+	// namespaceFile tells a pod its namespace.
+	namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+)
+
+// RunOptions shape Run.
+type RunOptions struct {
+	// Config are the settings, with their defaults, and valid. Needed.
+	Config *v1alpha1.AttachConfiguration
+	// Out is told what the server does, in a line or two. Needed.
+	Out io.Writer
+}
+
+// Run is `gatehouse attach`: it watches the cluster and answers reviews until ctx
+// ends. An error that a person can mend is a *StartError or has a Hint.
+func Run(ctx context.Context, opts RunOptions) error {
+	// What is started below ends with Run, however that ends.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	cfg := opts.Config
+	config, namespace, err := Connect(cfg.Cluster)
+	if err != nil {
+		return err
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("make client: %w", err)
+	}
+	objects, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("make client: %w", err)
+	}
+
+	decide, checks, err := newAuthorizer(ctx, client)
+	if err != nil {
+		return err
+	}
+	endpoints := []Endpoint{Authorize(decide)}
+	tokens, more, err := newTokens(ctx, &cfg.Authentication, client, objects)
+	if err != nil {
+		return err
+	}
+	if tokens != nil {
+		endpoints = append(endpoints, Authenticate(tokens, cfg.Authentication.Audiences))
+	}
+	size, _ := cfg.Limits.RequestSize.AsInt64()
+	server, err := New(Options{
+		Endpoints:         endpoints,
+		Checks:            append(checks, more...),
+		RequestSize:       size,
+		ConcurrentReviews: int(cfg.Limits.ConcurrentReviews),
+		ReviewTimeout:     cfg.Limits.ReviewTimeout.Duration,
+	})
+	if err != nil {
+		return err
+	}
+
+	listener, err := listen("listen", cfg.Listen)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	var health net.Listener
+	if cfg.HealthListen != "" {
+		if health, err = listen("healthListen", cfg.HealthListen); err != nil {
+			return err
+		}
+		defer health.Close()
+	}
+	tlsConfig, err := serverTLS(ctx, cfg, client, namespace)
+	if err != nil {
+		return err
+	}
+	var paths []string
+	for _, e := range endpoints {
+		paths = append(paths, e.Path)
+	}
+	fmt.Fprintf(opts.Out, "gatehouse attach answers %s on https://%s\n", strings.Join(paths, " and "), listener.Addr())
+	if cfg.Client.CAFile == "" && !loopback(listener.Addr()) {
+		klog.Warning("No client certificate is asked for: whoever reaches the port may ask what anybody may do. Set client.caFile (--client-ca)")
+	}
+	return server.Serve(ctx, listener, tlsConfig, health)
+}
+
+// Connect finds the cluster, and the namespace that the serving CA is kept in.
+func Connect(o v1alpha1.AttachClusterOptions) (*rest.Config, string, error) {
+	namespace := o.Namespace
+	if namespace == "" {
+		namespace = defaultNamespace
+		if data, err := os.ReadFile(namespaceFile); err == nil && len(data) > 0 && o.Kubeconfig == "" {
+			namespace = strings.TrimSpace(string(data))
+		}
+	}
+	var config *rest.Config
+	var err error
+	if o.Kubeconfig == "" {
+		if config, err = rest.InClusterConfig(); err != nil {
+			return nil, "", &StartError{Problem: fmt.Sprintf("find the cluster: %v", err), Mend: "name a kubeconfig with --kubeconfig FILE"}
+		}
+	} else {
+		config, err = clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
+			&clientcmd.ClientConfigLoadingRules{ExplicitPath: o.Kubeconfig},
+			&clientcmd.ConfigOverrides{CurrentContext: o.Context}).ClientConfig()
+		if err != nil {
+			return nil, "", &StartError{Problem: fmt.Sprintf("read kubeconfig %s: %v", o.Kubeconfig, err), Mend: "cluster.kubeconfig (--kubeconfig) and cluster.context (--context) lead to the cluster"}
+		}
+	}
+	config.QPS = -1 // a handful of watches
+	config.UserAgent = rest.DefaultKubernetesUserAgent()
+	return config, namespace, nil
+}
+
+func listen(field, address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, &StartError{Problem: fmt.Sprintf("%s: %v", field, err), Mend: "another address: " + field + " in the settings" + map[string]string{"listen": ", or --listen"}[field]}
+	}
+	return l, nil
+}
+
+// serverTLS is the certificate of the settings, and what is asked of clients.
+func serverTLS(ctx context.Context, cfg *v1alpha1.AttachConfiguration, client kubernetes.Interface, namespace string) (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"h2", "http/1.1"}}
+	if cfg.TLS.MinVersion == "VersionTLS12" {
+		config.MinVersion = tls.VersionTLS12
+	}
+	if cfg.TLS.CertFile != "" {
+		cert, err := fromFiles(ctx, cfg.TLS.CertFile, cfg.TLS.KeyFile)
+		if err != nil {
+			return nil, err
+		}
+		config.GetCertificate = cert.get
+	} else {
+		cert, err := newGenerated(ctx, storeOf(cfg.TLS, client, namespace), certificateNames(cfg, namespace), clock.RealClock{})
+		if err != nil {
+			return nil, err
+		}
+		go cert.run(ctx)
+		config.GetCertificate = cert.get
+	}
+	if cfg.Client.CAFile != "" {
+		asked, err := newClients(ctx, cfg.Client.CAFile, cfg.Client.Names)
+		if err != nil {
+			return nil, err
+		}
+		asked.require(config)
+	}
+	return config, nil
+}
+
+func storeOf(o v1alpha1.AttachTLSOptions, client kubernetes.Interface, namespace string) authorityStore {
+	if o.DataDir != "" {
+		return dirStore{o.DataDir}
+	}
+	return secretStore{secrets: client.CoreV1().Secrets(namespace), namespace: namespace, name: o.SecretName}
+}
+
+// ServingCA is the CA, as PEM, that the replicas with these settings sign with:
+// what an API server is given as caBundle. It is nil where there is none yet.
+func ServingCA(ctx context.Context, o v1alpha1.AttachTLSOptions, client kubernetes.Interface, namespace string) ([]byte, error) {
+	ca, err := loadAuthority(ctx, storeOf(o, client, namespace), false, clock.RealClock{}.Now())
+	if ca == nil || err != nil {
+		return nil, err
+	}
+	return encodeCertificate(ca.cert), nil
+}
+
+// certificateNames are what the API server may know the server by.
+func certificateNames(cfg *v1alpha1.AttachConfiguration, namespace string) []string {
+	names := []string{
+		"localhost", "127.0.0.1", "::1",
+		serviceName, serviceName + "." + namespace, serviceName + "." + namespace + ".svc", serviceName + "." + namespace + ".svc.cluster.local",
+	}
+	if host, _, err := net.SplitHostPort(cfg.Listen); err == nil {
+		if ip := net.ParseIP(host); ip == nil || !ip.IsUnspecified() {
+			names = append(names, host)
+		}
+	}
+	if host, err := os.Hostname(); err == nil && host != "" {
+		names = append(names, strings.ToLower(host))
+	}
+	names = append(names, cfg.TLS.SANs...)
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func loopback(a net.Addr) bool {
+	tcp, ok := a.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}
