@@ -71,8 +71,8 @@ type GuardSpec struct {
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
-	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^([^*]|..+)$`
 	ExceptVerbs []string `json:"exceptVerbs,omitempty"`
 
 	// APIGroups of the resources; "" is the core group. Default: every group, as
@@ -106,7 +106,7 @@ type GuardSpec struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MaxLength=253
-	// +kubebuilder:validation:items:Pattern=`^(\*|[^/*]+)(/(\*|[^/*]+))?$`
+	// +kubebuilder:validation:items:Pattern=`^([^/*]+|(\*|[^/*]+)/(\*|[^/*]+))$`
 	ExceptResources []string `json:"exceptResources,omitempty"`
 
 	// Names of objects; `*` in a name stands for any characters, `prod-*` for a
