@@ -3,13 +3,10 @@ package serve
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"net/http"
 	"os"
 	"slices"
-	"time"
 
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
 	"k8s.io/apiserver/pkg/authentication/authenticatorfactory"
 	"k8s.io/apiserver/pkg/authentication/group"
@@ -17,11 +14,6 @@ import (
 	"k8s.io/apiserver/pkg/authentication/request/union"
 	"k8s.io/apiserver/pkg/authentication/request/websocket"
 	genericapiserver "k8s.io/apiserver/pkg/server"
-	"k8s.io/apiserver/pkg/server/healthz"
-	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/dynamic/dynamicinformer"
-	"k8s.io/client-go/rest"
 	certutil "k8s.io/client-go/util/cert"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
@@ -31,9 +23,6 @@ import (
 	"github.com/gatehouse-io/gatehouse/serve/pki"
 )
 
-// revocations is the resource that Revocation objects are kept under.
-var revocations = v1alpha1.SchemeGroupVersion.WithResource("revocations")
-
 // requestAuthenticator is authenticator.Request, named for its one method.
 type requestAuthenticator interface {
 	AuthenticateRequest(*http.Request) (*authenticator.Response, bool, error)
@@ -42,7 +31,7 @@ type requestAuthenticator interface {
 // newAuthenticationGates puts around upstream's authenticators what they lack:
 // a token file that is read again, the paths that an anonymous request may
 // reach, names that are nobody's to take, and, outermost, revocation.
-func newAuthenticationGates(ctx context.Context, cfg *v1alpha1.ServeConfiguration, generic *genericapiserver.Config, keys *pki.PKI) (authenticator.Request, error) {
+func newAuthenticationGates(ctx context.Context, cfg *v1alpha1.ServeConfiguration, generic *genericapiserver.Config, kinds *kindInformers, keys *pki.PKI) (authenticator.Request, error) {
 	gates := generic.Authentication.Authenticator
 	if path := cfg.Authentication.TokenFile; path != "" {
 		tokens, err := tokenfile.New(path, tokenfile.Options{})
@@ -78,7 +67,7 @@ func newAuthenticationGates(ctx context.Context, cfg *v1alpha1.ServeConfiguratio
 		go crl.Run(ctx)
 		opts.CRLs = append(opts.CRLs, crl)
 	}
-	if err := followRevocations(generic, opts.Registry); err != nil {
+	if err := followRevocations(generic, kinds, opts.Registry); err != nil {
 		return nil, err
 	}
 	return revocation.New(gates, opts)
@@ -108,38 +97,10 @@ func certificates(files ...string) []*x509.Certificate {
 
 // followRevocations keeps the registry at what the API holds, and the server
 // unready until it has been read once.
-func followRevocations(generic *genericapiserver.Config, registry *revocation.Registry) error {
-	config := rest.CopyConfig(generic.LoopbackClientConfig)
-	config.QPS = -1 // the first requests below are in quick succession
-	client, err := dynamic.NewForConfig(config)
-	if err != nil {
+func followRevocations(generic *genericapiserver.Config, kinds *kindInformers, registry *revocation.Registry) error {
+	if err := registry.Follow(kinds.informer(revocations)); err != nil {
 		return err
 	}
-	probe, err := discovery.NewDiscoveryClientForConfig(config)
-	if err != nil {
-		return err
-	}
-	factory := dynamicinformer.NewDynamicSharedInformerFactory(client, 0)
-	if err := registry.Follow(factory.ForResource(revocations).Informer()); err != nil {
-		return err
-	}
-	generic.ReadyzChecks = append(generic.ReadyzChecks, healthz.NamedCheck("revocations", func(*http.Request) error {
-		if registry.HasSynced() {
-			return nil
-		}
-		return errors.New("the list of revocations has not been read yet")
-	}))
-	return generic.AddPostStartHook("gatehouse-revocations", func(hook genericapiserver.PostStartHookContext) error {
-		go func() {
-			// An informer that finds no such resource, or a server that is still
-			// starting, waits up to five seconds before it looks again; asking
-			// first makes the start that much shorter.
-			_ = wait.PollUntilContextCancel(hook, 10*time.Millisecond, true, func(ctx context.Context) (bool, error) {
-				ask := probe.RESTClient().Get().AbsPath("/apis", v1alpha1.SchemeGroupVersion.String(), revocations.Resource)
-				return ask.Param("limit", "1").MaxRetries(0).Do(ctx).Error() == nil, nil
-			})
-			factory.Start(hook.Done())
-		}()
-		return nil
-	})
+	generic.ReadyzChecks = append(generic.ReadyzChecks, syncCheck("revocations", "the list of revocations has not been read yet", registry.HasSynced))
+	return nil
 }

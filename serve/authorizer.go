@@ -26,15 +26,18 @@ import (
 	"k8s.io/client-go/informers"
 	certinformers "k8s.io/client-go/informers/certificates/v1"
 	resourceinformers "k8s.io/client-go/informers/resource/v1"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/kubernetes/pkg/auth/nodeidentifier"
 	"k8s.io/kubernetes/pkg/features"
 	kubeauthorizer "k8s.io/kubernetes/pkg/kubeapiserver/authorizer"
 	"k8s.io/kubernetes/pkg/kubeapiserver/authorizer/modes"
 	"k8s.io/kubernetes/plugin/pkg/auth/authorizer/node"
-	"k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac"
 	"k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac/bootstrappolicy"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
+	"github.com/gatehouse-io/gatehouse/authz/guard"
+	"github.com/gatehouse-io/gatehouse/authz/rbac"
+	"github.com/gatehouse-io/gatehouse/authz/review"
 )
 
 // authorizerChain asks the configured authorizers in their order. Upstream's
@@ -47,6 +50,12 @@ type authorizerChain struct {
 	// parts are built once and stay across reloads of the configuration file,
 	// since each of them holds informers: set before the first request.
 	parts map[authzconfig.AuthorizerType]namedRuleResolver
+
+	// guards are asked before every other, and rbac is the part of that name; nil
+	// where RBAC is not in the chain.
+	guards *guard.Authorizer
+	rbac   *rbac.Index
+	synced func() bool // rbac holds all that there was at the start
 
 	systemMasters bool
 	compiler      authorizationcel.Compiler
@@ -65,15 +74,19 @@ type namedRuleResolver interface {
 type resolvedChain struct {
 	authorizer.Authorizer
 	authorizer.RuleResolver
+	parts review.Chain // the same authorizers, for whoever asks why
 }
 
 // newAuthorizerChain builds the authorizers of opts and, where they come from a
 // file, watches it until ctx ends.
 func newAuthorizerChain(ctx context.Context, opts v1alpha1.AuthorizationOptions, shared informers.SharedInformerFactory) (*authorizerChain, error) {
+	compiler := authorizationcel.NewDefaultCompiler()
 	c := &authorizerChain{
+		guards:        guard.New(guard.Options{Namespaces: namespaceLabels{shared.Core().V1().Namespaces().Lister()}, Compiler: compiler}),
+		synced:        func() bool { return true },
 		parts:         map[authzconfig.AuthorizerType]namedRuleResolver{},
 		systemMasters: opts.SystemMastersBypass,
-		compiler:      authorizationcel.NewDefaultCompiler(),
+		compiler:      compiler,
 	}
 	if opts.ConfigFile == "" {
 		return c, c.begin(ctx, modesConfiguration(opts), opts, shared)
@@ -104,7 +117,7 @@ func (c *authorizerChain) begin(ctx context.Context, config *authzconfig.Authori
 		if a.Type == authzconfig.TypeWebhook {
 			continue
 		}
-		part, err := newPart(ctx, a.Type, opts, shared)
+		part, err := c.newPart(ctx, a.Type, opts, shared)
 		if err != nil {
 			return err
 		}
@@ -143,18 +156,15 @@ func modesConfiguration(opts v1alpha1.AuthorizationOptions) *authzconfig.Authori
 }
 
 // newPart builds the one authorizer of a type that may stand in the chain once.
-func newPart(ctx context.Context, kind authzconfig.AuthorizerType, opts v1alpha1.AuthorizationOptions, shared informers.SharedInformerFactory) (namedRuleResolver, error) {
+func (c *authorizerChain) newPart(ctx context.Context, kind authzconfig.AuthorizerType, opts v1alpha1.AuthorizationOptions, shared informers.SharedInformerFactory) (namedRuleResolver, error) {
 	switch string(kind) {
 	case modes.ModeNode:
 		return newNodeAuthorizer(shared), nil
 	case modes.ModeRBAC:
-		r := shared.Rbac().V1()
-		return rbac.New(
-			&rbac.RoleGetter{Lister: r.Roles().Lister()},
-			&rbac.RoleBindingLister{Lister: r.RoleBindings().Lister()},
-			&rbac.ClusterRoleGetter{Lister: r.ClusterRoles().Lister()},
-			&rbac.ClusterRoleBindingLister{Lister: r.ClusterRoleBindings().Lister()},
-		), nil
+		c.rbac = rbac.New(rbac.Options{})
+		var err error
+		c.synced, err = c.rbac.Watch(ctx, shared.Rbac().V1())
+		return c.rbac, err
 	case modes.ModeABAC:
 		if opts.ABACPolicyFile == "" {
 			return nil, &StartError{Problem: "authorizer ABAC has no policy file", Mend: "set authorization.abacPolicyFile"}
@@ -195,13 +205,13 @@ func (c *authorizerChain) use(config *authzconfig.AuthorizationConfiguration) er
 	if len(config.Authorizers) == 0 {
 		return errors.New("no authorizer is named")
 	}
-	var asked []union.NamedAuthorizer
+	asked := []union.NamedAuthorizer{{AuthorizerName: "gatehouse.io/guard", Authorizer: c.guards}}
+	parts := review.Chain{{Name: "Guard", Authorizer: c.guards}}
 	var resolvers []authorizer.RuleResolver
 	if c.systemMasters {
-		asked = append(asked, union.NamedAuthorizer{
-			AuthorizerName: "kubernetes.io/system-privileged-group",
-			Authorizer:     authorizerfactory.NewPrivilegedGroups(user.SystemPrivilegedGroup),
-		})
+		masters := authorizerfactory.NewPrivilegedGroups(user.SystemPrivilegedGroup)
+		asked = append(asked, union.NamedAuthorizer{AuthorizerName: "kubernetes.io/system-privileged-group", Authorizer: masters})
+		parts = append(parts, review.Part{Name: user.SystemPrivilegedGroup, Authorizer: masters})
 	}
 	for _, a := range config.Authorizers {
 		part, ok := c.parts[a.Type]
@@ -217,14 +227,36 @@ func (c *authorizerChain) use(config *authzconfig.AuthorizationConfiguration) er
 			AuthorizerName: a.Name,
 			Authorizer:     authorizationmetrics.InstrumentedAuthorizer(string(a.Type), a.Name, part),
 		})
+		parts = append(parts, review.Part{Name: partName(a), Authorizer: part})
 		resolvers = append(resolvers, part)
 	}
 	chain, err := union.New(asked...)
 	if err != nil {
 		return err
 	}
-	c.current.Store(&resolvedChain{Authorizer: chain, RuleResolver: union.NewRuleResolvers(resolvers...)})
+	c.current.Store(&resolvedChain{Authorizer: chain, RuleResolver: union.NewRuleResolvers(resolvers...), parts: parts})
 	return nil
+}
+
+// partName is what a trace calls an authorizer: its type, and of several webhooks
+// which one.
+func partName(a authzconfig.AuthorizerConfiguration) string {
+	if a.Type == authzconfig.TypeWebhook {
+		return string(a.Type) + " " + a.Name
+	}
+	return string(a.Type)
+}
+
+// namespaceLabels tells Guards the labels of namespaces.
+type namespaceLabels struct{ corelisters.NamespaceLister }
+
+// Labels implements guard.Namespaces.
+func (n namespaceLabels) Labels(namespace string) (map[string]string, bool) {
+	found, err := n.Get(namespace)
+	if err != nil {
+		return nil, false
+	}
+	return found.Labels, true
 }
 
 func (c *authorizerChain) newWebhook(a authzconfig.AuthorizerConfiguration) (namedRuleResolver, error) {

@@ -47,7 +47,7 @@ type chain struct {
 // CreateKubeAPIServerConfig. Later is too late: the authorizer is copied into
 // the HTTP filters, the admission initializers, the REST storage and the two
 // delegated servers. awaitStore returns when etcd answers and is seeded.
-func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki.PKI, opts options.CompletedOptions, awaitStore func() error) (*chain, error) {
+func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki.PKI, opts options.CompletedOptions, checks *authorizationChecks, awaitStore func() error) (*chain, error) {
 	name, err := cache.NewInformerName("kube-apiserver")
 	if err != nil {
 		return nil, err
@@ -65,10 +65,22 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 		return nil, settingsError(cfg, err)
 	}
 
+	kinds, err := newKindInformers(generic)
+	if err != nil {
+		return nil, err
+	}
 	authz, err := newAuthorizerChain(ctx, cfg.Authorization, shared)
 	if err != nil {
 		return nil, err
 	}
+	checks.chain.Store(authz)
+	checks.kinds.Store(kinds)
+	if err := authz.guards.Follow(kinds.informer(guards)); err != nil {
+		return nil, err
+	}
+	generic.ReadyzChecks = append(generic.ReadyzChecks,
+		syncCheck("guards", "the list of Guards has not been read yet", authz.guards.HasSynced),
+		syncCheck("rbac-index", "the roles and their bindings have not been read yet", authz.synced))
 	generic.Authorization.Authorizer = authz
 	generic.RuleResolver = authz
 	// What these two do after the server has started, seeder does before.
@@ -79,7 +91,7 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 		generic.AddHealthChecks(healthz.NamedCheck("poststarthook/"+hook, func(*http.Request) error { return nil }))
 	}
 
-	gates, err := newAuthenticationGates(ctx, cfg, generic, keys)
+	gates, err := newAuthenticationGates(ctx, cfg, generic, kinds, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -98,9 +110,14 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 
 	if !cfg.Authorization.SystemMastersBypass {
 		generic.FlowControl = plainFlowControl{generic.FlowControl, authz}
-		generic.BuildHandlerChainFunc = func(api http.Handler, c *genericapiserver.Config) http.Handler {
-			return genericapiserver.DefaultBuildHandlerChain(authz.hideMasters(api), c)
+	}
+	generic.BuildHandlerChainFunc = func(api http.Handler, c *genericapiserver.Config) http.Handler {
+		if !cfg.Authorization.SystemMastersBypass {
+			api = authz.hideMasters(api)
 		}
+		asked := *c
+		asked.Authorization.Authorizer = refusalsExplained{authz}
+		return genericapiserver.DefaultBuildHandlerChain(authz.serveReviews(api), &asked)
 	}
 
 	kube, resolver, initializers, err := app.CreateKubeAPIServerConfig(opts, generic, shared, storage)

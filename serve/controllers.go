@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -47,6 +48,8 @@ import (
 	quotainstall "k8s.io/kubernetes/pkg/quota/v1/install"
 	"k8s.io/kubernetes/pkg/serviceaccount"
 
+	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
+	"github.com/gatehouse-io/gatehouse/authz/grant"
 	"github.com/gatehouse-io/gatehouse/serve/pki"
 )
 
@@ -94,6 +97,7 @@ var controllers = []controller{
 	{"garbage-collector-controller", "generic-garbage-collector", buildGarbageCollector},
 	{"validatingadmissionpolicy-status-controller", "validatingadmissionpolicy-status-controller", buildPolicyStatus},
 	{"ttl-after-finished-controller", "ttl-after-finished-controller", buildTTLAfterFinished},
+	{"gatehouse-grant-controller", "", buildGrants},
 }
 
 // selectControllers reads the setting: "*" is all, -NAME leaves one out.
@@ -432,7 +436,10 @@ func buildGarbageCollector(ctx context.Context, c *controllerContext, config *re
 	if err != nil {
 		return nil, err
 	}
-	ignored := garbagecollector.DefaultIgnoredResources()
+	ignored := maps.Clone(garbagecollector.DefaultIgnoredResources())
+	for name := range reviewKinds {
+		ignored[v1alpha1.SchemeGroupVersion.WithResource(name).GroupResource()] = struct{}{}
+	}
 	builder := garbagecollector.NewDependencyGraphBuilder(ctx, meta, c.mapper, ignored, informerfactory.NewInformerFactory(c.informers, c.metadata), c.started)
 	ctl, err := garbagecollector.NewComposedGarbageCollector(ctx, client, meta, c.mapper, builder)
 	if err != nil {
@@ -479,4 +486,18 @@ func buildTTLAfterFinished(ctx context.Context, c *controllerContext, config *re
 	}
 	ctl := ttlafterfinished.New(ctx, c.informers.Batch().V1().Jobs(), client)
 	return loop(5, ctl.Run), nil
+}
+
+// buildGrants takes away bindings that have come to their end. It acts as the
+// server: no role of upstream's may delete bindings and write Events everywhere.
+func buildGrants(_ context.Context, c *controllerContext, config *rest.Config) (func(context.Context), error) {
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	ctl, err := grant.New(client, c.informers.Rbac().V1(), grant.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return ctl.Run, nil
 }

@@ -117,11 +117,12 @@ func run(ctx context.Context, opts Options) error {
 	go func() { stored <- seed(ctx, cfg, st, keys, freshKey) }()
 	phase("store is opened")
 	built, err := whileStored(stored, func(await func() error) (*chain, error) {
-		completed, err := upstreamOptions(inner, cfg, dir, keys, st, listener)
+		checks := &authorizationChecks{}
+		completed, err := upstreamOptions(inner, cfg, dir, keys, st, listener, checks)
 		if err != nil {
 			return nil, err
 		}
-		return buildChain(inner, cfg, keys, completed, func() error {
+		return buildChain(inner, cfg, keys, completed, checks, func() error {
 			phase("API server is configured")
 			defer phase("store is seeded")
 			return await()

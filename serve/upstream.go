@@ -30,7 +30,7 @@ const encryptionPoll = 2 * time.Second
 // upstreamOptions says in kube-apiserver's own terms what the settings mean.
 // What Gatehouse does itself (authorization, static tokens, audit policy) is
 // left out here and put in by buildChain.
-func upstreamOptions(ctx context.Context, cfg *v1alpha1.ServeConfiguration, d *dataDir, keys *pki.PKI, st *store, listener net.Listener) (options.CompletedOptions, error) {
+func upstreamOptions(ctx context.Context, cfg *v1alpha1.ServeConfiguration, d *dataDir, keys *pki.PKI, st *store, listener net.Listener, checks *authorizationChecks) (options.CompletedOptions, error) {
 	if err := utilfeature.DefaultMutableFeatureGate.SetFromMap(cfg.FeatureGates); err != nil {
 		return options.CompletedOptions{}, &StartError{Problem: fmt.Sprintf("featureGates: %v", err), Mend: "name gates of Kubernetes 1.37, each true or false"}
 	}
@@ -104,7 +104,7 @@ func upstreamOptions(ctx context.Context, cfg *v1alpha1.ServeConfiguration, d *d
 	// unreplaced, everything is refused.
 	o.Authorization.Modes = []string{modes.ModeAlwaysDeny}
 
-	if err := admissionOptions(o.Admission, cfg, d); err != nil {
+	if err := admissionOptions(o.Admission, cfg, d, checks); err != nil {
 		return options.CompletedOptions{}, err
 	}
 	if err := auditOptions(o.Audit, cfg, d); err != nil {
