@@ -2,40 +2,61 @@ package attach
 
 import (
 	"context"
-	"sync/atomic"
+	"fmt"
 
 	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/authorization/union"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
 
+	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
+	"github.com/gatehouse-io/gatehouse/authz/guard"
 	"github.com/gatehouse-io/gatehouse/authz/rbac"
 )
 
-// newAuthorizer builds what /authorize asks, over the cluster's own objects. The
-// checks hold once these have been read.
-func newAuthorizer(ctx context.Context, client kubernetes.Interface) (authorizer.Authorizer, []Check, error) {
-	factory := informers.NewSharedInformerFactory(client, 0)
+// newAuthorizer builds what /authorize asks: the Guards, then the RBAC index, over
+// the cluster's own objects. The checks hold once these have been read.
+func newAuthorizer(ctx context.Context, client kubernetes.Interface, objects dynamic.Interface) (authorizer.Authorizer, []Check, error) {
+	typed := informers.NewSharedInformerFactory(client, 0)
 	index := rbac.New(rbac.Options{})
-	read, err := index.Watch(ctx, factory.Rbac().V1())
+	read, err := index.Watch(ctx, typed.Rbac().V1())
 	if err != nil {
 		return nil, nil, err
 	}
-	factory.Start(ctx.Done())
-	return index, []Check{synced("rbac", "the roles and their bindings", read)}, nil
+	namespaces := typed.Core().V1().Namespaces()
+	guards := guard.New(guard.Options{Namespaces: namespaceLabels{namespaces.Lister()}})
+	own := dynamicinformer.NewDynamicSharedInformerFactory(objects, 0)
+	if err := guards.Follow(own.ForResource(v1alpha1.SchemeGroupVersion.WithResource("guards")).Informer()); err != nil {
+		return nil, nil, err
+	}
+	decide, err := union.New(
+		union.NamedAuthorizer{AuthorizerName: "gatehouse.io/guard", Authorizer: guards},
+		union.NamedAuthorizer{AuthorizerName: "RBAC", Authorizer: index},
+	)
+	if err != nil {
+		return nil, nil, fmt.Errorf("join authorizers: %w", err)
+	}
+	checks := []Check{
+		synced("rbac", "the roles and their bindings", read),
+		synced("guards", "the Guards", guards.HasSynced),
+		synced("namespaces", "the namespaces", namespaces.Informer().HasSynced),
+	}
+	typed.Start(ctx.Done())
+	own.Start(ctx.Done())
+	return decide, checks, nil
 }
 
-// once keeps a check from failing again after it has held: what has been read
-// stays, and only grows newer.
-func once(check func() error) func() error {
-	var held atomic.Bool
-	return func() error {
-		if held.Load() {
-			return nil
-		}
-		err := check()
-		if err == nil {
-			held.Store(true)
-		}
-		return err
+// namespaceLabels tells Guards the labels of namespaces.
+type namespaceLabels struct{ corelisters.NamespaceLister }
+
+// Labels implements guard.Namespaces.
+func (n namespaceLabels) Labels(namespace string) (map[string]string, bool) {
+	found, err := n.Get(namespace)
+	if err != nil {
+		return nil, false
 	}
+	return found.Labels, true
 }

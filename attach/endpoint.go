@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -109,7 +110,11 @@ func (h *handler) tooLarge() error {
 func (h *handler) answer(ctx context.Context, body []byte) (answer any, verdict string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			klog.ErrorS(nil, "A gate panicked; the review is refused", "endpoint", h.Path, "panic", p, "stack", string(debug.Stack()))
+			what := fmt.Sprintf("%T", p) // its text may hold a token, but for the runtime's own
+			if own, ok := p.(runtime.Error); ok {
+				what = own.Error()
+			}
+			klog.ErrorS(nil, "A gate panicked; the review is refused", "endpoint", h.Path, "panic", what, "stack", string(debug.Stack()))
 			answer, verdict, err = nil, "", errInternal
 		}
 	}()

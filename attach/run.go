@@ -59,7 +59,7 @@ func Run(ctx context.Context, opts RunOptions) error {
 		return fmt.Errorf("make client: %w", err)
 	}
 
-	decide, checks, err := newAuthorizer(ctx, client)
+	decide, checks, err := newAuthorizer(ctx, client, objects)
 	if err != nil {
 		return err
 	}

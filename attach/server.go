@@ -36,14 +36,6 @@ const (
 	drainTimeout = 15 * time.Second
 )
 
-// Check is something that must hold before reviews are answered.
-type Check struct {
-	// Name is what /readyz lists it by.
-	Name string
-	// Ready says what is missing, or nil.
-	Ready func() error
-}
-
 // Options shape a Server.
 type Options struct {
 	// Endpoints are the paths that reviews are answered on. Needed: at least one.

@@ -2,7 +2,6 @@ package attach
 
 import (
 	"context"
-	"errors"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -68,15 +67,4 @@ func newTokens(ctx context.Context, cfg *v1alpha1.AttachAuthenticationOptions, c
 	checks = append(checks, synced("revocations", "the Revocations", registry.HasSynced))
 	all, err := revocation.Token(all, revocation.Options{Registry: registry})
 	return all, checks, err
-}
-
-// synced is a Check that holds from the moment that all of something has been
-// read once.
-func synced(name, what string, hasSynced func() bool) Check {
-	return Check{Name: name, Ready: once(func() error {
-		if !hasSynced() {
-			return errors.New(what + " have not been read yet")
-		}
-		return nil
-	})}
 }

@@ -162,6 +162,18 @@ func TestStockCluster(t *testing.T) {
 			t.Errorf("got %v\n%s", err, out)
 		}
 	})
+	t.Run("a Guard denies, with its reason", func(t *testing.T) {
+		guard := "apiVersion: gatehouse.io/v1alpha1\nkind: Guard\nmetadata: {name: frozen}\n" +
+			"spec: {subjects: {groups: [devs]}, verbs: [get], resources: [pods], names: [till], namespaces: [shop], reason: the till is closed}\n"
+		says(t, mia, false, "NotFound", "get", "pod", "till", "-n", "shop")
+		if out, err := s.kubectl(admin, guard, "create", "-f", "-"); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		says(t, mia, false, "the till is closed", "get", "pod", "till", "-n", "shop")
+		says(t, mia, false, "NotFound", "get", "pod", "other", "-n", "shop")
+		must("deleted", "delete", "guard", "frozen")
+		says(t, mia, false, "NotFound", "get", "pod", "till", "-n", "shop")
+	})
 	t.Run("a static token is somebody", func(t *testing.T) {
 		says(t, jane, true, "jane", "auth", "whoami")
 		nobody := s.kubeconfig("nobody", "token: jane-token-012345678")
