@@ -13,7 +13,7 @@ BUILD   := go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 TOOL    := go tool -modfile=tools/go.mod
 
 .DEFAULT_GOAL := build
-.PHONY: help build serve kubectl test test-race lint generate conformance bench-serve dist clean
+.PHONY: help build serve kubectl test test-race lint generate conformance bench-authz bench-serve dist clean
 
 help: ## Show this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -29,9 +29,10 @@ kubectl: ## Build bin/kubectl, of the same Kubernetes release
 	  -o bin/kubectl k8s.io/kubernetes/cmd/kubectl
 
 # Packages that link no API server run under the race detector; the end-to-end
-# packages drive the program as a process of its own.
-GATES := . ./api/... ./admission/... ./audit/... ./authn/... ./secret/... ./serve/pki/... ./internal/version/... ./internal/filewatch/... ./deploy/...
-E2E   := ./internal/cli/... ./serve ./test/e2e/... ./test/bench/...
+# packages drive the program as a process of its own. authz/rbac is in both: without
+# the detector it makes a million comparisons.
+GATES := . ./api/... ./admission/... ./audit/... ./authn/... ./authz/... ./cluster/... ./gate/... ./attach/... ./secret/... ./serve/pki/... ./internal/version/... ./internal/filewatch/... ./deploy/...
+E2E   := ./authz/rbac ./internal/cli/... ./serve ./test/e2e/... ./test/bench/...
 
 test: build kubectl ## Install what the tests need, and run them all
 	@./test/setup
@@ -57,6 +58,9 @@ generate: ## Write the generated files anew
 
 conformance: build ## Upstream's [sig-auth] and [sig-api-machinery] e2e specs against gatehouse serve (some 20 minutes)
 	go -C test/oracle run ./conformance -gatehouse $(CURDIR)/bin/gatehouse -out $(CURDIR)/dist/conformance $(CONFORMANCE_FLAGS)
+
+bench-authz: ## Authorization beside upstream's authorizers; writes docs/performance.md
+	go run ./test/bench/authz $(BENCH_FLAGS)
 
 bench-serve: build ## Side by side with a stock kube-apiserver and etcd; writes docs/performance.md
 	go run ./test/bench/serve -gatehouse bin/gatehouse $(BENCH_FLAGS)

@@ -10,14 +10,19 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 )
 
 func testChain(t *testing.T, opts v1alpha1.AuthorizationOptions) *authorizerChain {
 	t.Helper()
-	c, err := newAuthorizerChain(t.Context(), opts, nil)
+	c, err := newAuthorizerChain(t.Context(), opts, informers.NewSharedInformerFactory(fake.NewClientset(), 0))
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.guards.Replace(nil); err != nil {
 		t.Fatal(err)
 	}
 	c.loopback.Store(&user.DefaultInfo{Name: user.APIServerUser, UID: "drawn-at-start"})

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/gatehouse-io/gatehouse/test/bench/page"
 )
 
 // options are the command's flags.
@@ -97,7 +99,7 @@ func run(ctx context.Context, o options) error {
 		return fmt.Errorf("make a data directory: %w", err)
 	}
 	defer os.RemoveAll(root)
-	load := loadAverage()
+	load := page.LoadAverage()
 	results, err := measureAll(ctx, o, sides, root)
 	if err != nil {
 		return err
@@ -110,7 +112,7 @@ func run(ctx context.Context, o options) error {
 		return nil
 	}
 	section := renderSection(describe(results, o, load), report)
-	if err := rewritePage(o.page, section); err != nil {
+	if err := page.Rewrite(o.page, "bench-serve", section); err != nil {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "wrote %s\n", o.page)

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/gatehouse-io/gatehouse/test/bench/page"
 )
 
 // circumstances is what a reader needs to judge the numbers or repeat them.
@@ -33,7 +35,7 @@ type circumstances struct {
 func describe(results map[string][]result, o options, load string) circumstances {
 	c := circumstances{
 		date:    time.Now().UTC().Format(time.DateOnly),
-		machine: fmt.Sprintf("%d cores, %s, %s/%s", runtime.NumCPU(), cpuModel(), runtime.GOOS, runtime.GOARCH),
+		machine: page.Machine(),
 		command: "go run ./test/bench/serve " + strings.Join(os.Args[1:], " "),
 		load:    load,
 		runs:    o.runs,
@@ -66,28 +68,4 @@ func renderSection(c circumstances, tables string) string {
 		c.work.clients, c.work.creates, c.work.gets, c.work.lists, listSize)
 	b.WriteString(tables)
 	return b.String()
-}
-
-// cpuModel names the processor as Linux does.
-func cpuModel() string {
-	data, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return "unknown processor"
-	}
-	for line := range strings.Lines(string(data)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "unknown processor"
-}
-
-// loadAverage is the machine's load over the last minute, as Linux counts it.
-func loadAverage() string {
-	data, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return "unknown"
-	}
-	load, _, _ := strings.Cut(string(data), " ")
-	return load
 }
