@@ -169,7 +169,7 @@ func (c *authorizerChain) newPart(ctx context.Context, kind authzconfig.Authoriz
 		if opts.ABACPolicyFile == "" {
 			return nil, &StartError{Problem: "authorizer ABAC has no policy file", Mend: "set authorization.abacPolicyFile"}
 		}
-		return newABACPolicies(ctx, opts.ABACPolicyFile)
+		return newABAC(ctx, opts.ABACPolicyFile)
 	case modes.ModeAlwaysAllow:
 		return authorizerfactory.NewAlwaysAllowAuthorizer(), nil
 	case modes.ModeAlwaysDeny:

@@ -18,7 +18,7 @@ import (
 
 func testChain(t *testing.T, opts v1alpha1.AuthorizationOptions) *authorizerChain {
 	t.Helper()
-	c, err := newAuthorizerChain(t.Context(), opts, informers.NewSharedInformerFactory(fake.NewClientset(), 0))
+	c, err := newAuthorizerChain(t.Context(), opts, noObjects())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,8 +94,13 @@ func TestAuthorizationRefusesBadSettings(t *testing.T) {
 		"missing file":      {ConfigFile: "/nonexistent/authz.yaml"},
 		"missing ABAC file": {Modes: []string{"ABAC"}, ABACPolicyFile: "/nonexistent/abac.jsonl"},
 	} {
-		if _, err := newAuthorizerChain(t.Context(), opts, nil); err == nil {
+		if _, err := newAuthorizerChain(t.Context(), opts, noObjects()); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
+}
+
+// noObjects are the informers of an empty cluster.
+func noObjects() informers.SharedInformerFactory {
+	return informers.NewSharedInformerFactory(fake.NewClientset(), 0)
 }
