@@ -132,7 +132,11 @@ func recordUntouched(recorder *gate.Recorder) {
 // one request asks the authorizer twice (an impersonation, then the request
 // itself), the first value stays.
 func annotate(ctx context.Context, value string) {
-	if before, ok := audit.AuditContextFrom(ctx).GetEventAnnotation(AnnotationAudit); ok && before != value {
+	event := audit.AuditContextFrom(ctx)
+	if !event.Enabled() {
+		return
+	}
+	if before, ok := event.GetEventAnnotation(AnnotationAudit); ok && before != value {
 		klog.V(2).InfoS("A request has the audit annotation of Guards already", "first", before, "left out", value)
 		return
 	}

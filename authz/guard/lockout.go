@@ -110,7 +110,9 @@ func LockOut(candidate *v1alpha1.Guard, all []v1alpha1.Guard, holders []Holder) 
 		out.Stuck = append(out.Stuck, r.name)
 	}
 	for _, h := range holders {
-		out.Holders = append(out.Holders, RefusedHolder{h, refuser(now, h, out.Stuck[0]).name})
+		q := h.deletion(out.Stuck[0])
+		at := slices.IndexFunc(now, func(r *rule) bool { return !r.audit && r.touches(&q) })
+		out.Holders = append(out.Holders, RefusedHolder{h, now[at].name})
 	}
 	return out
 }
@@ -122,8 +124,20 @@ func stuck(rules []*rule, holders []Holder) []*rule {
 	for {
 		// Most Guards are about something else, and refuse nobody here.
 		about := slices.DeleteFunc(slices.Clone(left), func(r *rule) bool { return !r.aboutDeletion() })
+		var kept [][]*rule // by holder who is refused some Guards and not all: what refuses them
+		for _, h := range holders {
+			by := refusers(about, h)
+			if len(by) == 0 {
+				return nil
+			}
+			if !slices.ContainsFunc(by, func(r *rule) bool { return !r.objects.limited() }) {
+				kept = append(kept, by)
+			}
+		}
 		next := slices.DeleteFunc(slices.Clone(left), func(r *rule) bool {
-			return slices.ContainsFunc(holders, func(h Holder) bool { return refuser(about, h, r.name) == nil })
+			return slices.ContainsFunc(kept, func(by []*rule) bool {
+				return !slices.ContainsFunc(by, func(keeper *rule) bool { return keeper.objects.has(r.name) })
+			})
 		})
 		if len(next) == len(left) {
 			return left
@@ -132,20 +146,27 @@ func stuck(rules []*rule, holders []Holder) []*rule {
 	}
 }
 
-// deletion is the request that deletes a Guard.
-func deletion(guard string) request {
-	return request{verb: "delete", isResource: true, group: v1alpha1.GroupName, resource: "guards", name: guard}
+// refusers are the rules that refuse a holder the deletion of some Guard.
+func refusers(rules []*rule, h Holder) []*rule {
+	q := h.deletion("")
+	var out []*rule
+	for _, r := range rules {
+		if !r.audit && r.touches(&q) {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // aboutDeletion reports that the rule refuses somebody the deletion of some Guard.
 func (r *rule) aboutDeletion() bool {
-	q := deletion("")
+	q := Holder{}.deletion("")
 	return !r.audit && r.onResources && !r.inNamespaces() && r.hasVerb(&q) && r.hasResource(&q)
 }
 
-// refuser is the first rule that refuses a holder the deletion of a Guard, or nil.
-func refuser(rules []*rule, h Holder, guard string) *rule {
-	q := deletion(guard)
+// deletion is the request of the holder that deletes a Guard.
+func (h Holder) deletion(guard string) request {
+	q := request{verb: "delete", isResource: true, group: v1alpha1.GroupName, resource: "guards", name: guard}
 	switch h.Kind {
 	case rbacv1.GroupKind:
 		q.groups = []string{h.Name}
@@ -163,10 +184,5 @@ func refuser(rules []*rule, h Holder, guard string) *rule {
 			q.groups = []string{user.AllAuthenticated}
 		}
 	}
-	for _, r := range rules {
-		if !r.audit && r.touches(&q) {
-			return r
-		}
-	}
-	return nil
+	return q
 }
