@@ -7,6 +7,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-io/gatehouse/authz/abac"
+	"github.com/gatehouse-io/gatehouse/gate"
 )
 
 // newABAC is the authorizer of a policy file that is read again when it changes. A
@@ -16,13 +17,15 @@ func newABAC(ctx context.Context, path string) (*abac.File, error) {
 	return file, loadAndWatch(ctx, "ABAC policy file", path,
 		"each line is one JSON object of kind Policy, apiVersion abac.authorization.kubernetes.io/v1beta1",
 		func(data []byte) error {
-			err := file.Load(data)
-			if wrong, ok := errors.AsType[*abac.Error](err); ok {
-				return &StartError{Problem: "ABAC policy file " + wrong.Error(), Mend: wrong.Hint()}
+			if err := file.Load(data); err != nil {
+				if wrong, ok := errors.AsType[*abac.Error](err); ok {
+					return &StartError{Problem: wrong.Error(), Mend: wrong.Hint()}
+				}
+				return err
 			}
 			for _, finding := range file.Findings() {
-				klog.Warningf("ABAC policy file %s: %s", finding.At.Place(), finding.Reason)
+				klog.Warningf("ABAC policy file %s: %s", finding.At.Place(), gate.Plain(finding.Reason))
 			}
-			return err
+			return nil
 		})
 }

@@ -16,19 +16,20 @@ import (
 )
 
 // alwaysEnabled are the plugins on top of upstream's default set.
-var alwaysEnabled = []string{"NodeRestriction", gateadmission.TokenLifeName, gateadmission.GuardCheckName, gateadmission.SecretSizeName}
+var alwaysEnabled = []string{"NodeRestriction", gateadmission.TokenLifeName, gateadmission.GuardCheckName, gateadmission.EndedGrantName, gateadmission.SecretSizeName}
 
 // admissionOptions puts Gatehouse's plugins and defaults into upstream's chain.
 func admissionOptions(o *kubeoptions.AdmissionOptions, cfg *v1alpha1.ServeConfiguration, d *dataDir, checks *authorizationChecks) error {
 	g := o.GenericAdmission
 	gateadmission.RegisterSecretSize(g.Plugins, cfg.Encryption.SecretSizeWarning.Value(), internalSecret)
 	gateadmission.RegisterGuardCheck(g.Plugins, checks.compileGuard, checks.lockOut)
+	gateadmission.RegisterEndedGrant(g.Plugins, checks.endedGrant)
 	gateadmission.RegisterTokenLife(g.Plugins, checks.accessEnds, tokenSeconds)
 	// Upstream's order must name every plugin; ours need nothing that a webhook
 	// would add, so they go before the webhooks and the quota.
 	at := slices.Index(g.RecommendedPluginOrder, "MutatingAdmissionPolicy")
 	g.RecommendedPluginOrder = slices.Insert(slices.Clone(g.RecommendedPluginOrder), at,
-		gateadmission.TokenLifeName, gateadmission.GuardCheckName, gateadmission.SecretSizeName)
+		gateadmission.TokenLifeName, gateadmission.GuardCheckName, gateadmission.EndedGrantName, gateadmission.SecretSizeName)
 
 	registered := g.Plugins.Registered()
 	for _, name := range slices.Concat(cfg.Admission.Enable, cfg.Admission.Disable) {

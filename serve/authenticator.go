@@ -17,6 +17,7 @@ import (
 	certutil "k8s.io/client-go/util/cert"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
+	"github.com/gatehouse-io/gatehouse/authn"
 	"github.com/gatehouse-io/gatehouse/authn/certcache"
 	"github.com/gatehouse-io/gatehouse/authn/revocation"
 	"github.com/gatehouse-io/gatehouse/authn/tokenfile"
@@ -70,7 +71,11 @@ func newAuthenticationGates(ctx context.Context, cfg *v1alpha1.ServeConfiguratio
 	if err := followRevocations(generic, kinds, opts.Registry); err != nil {
 		return nil, err
 	}
-	return revocation.New(gates, opts)
+	revoked, err := revocation.New(gates, opts)
+	if err != nil {
+		return nil, err
+	}
+	return authn.Record(revoked), nil
 }
 
 // proxyHeaders are the names of the headers that a front proxy speaks through.

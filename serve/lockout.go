@@ -114,6 +114,18 @@ func (c *authorizationChecks) accessEnds(ctx context.Context, a authorizer.Attri
 	return end
 }
 
+// endedGrant names a binding of u that is there and counts no longer.
+func (c *authorizationChecks) endedGrant(u user.Info, namespace string) string {
+	chain := c.chain.Load()
+	if chain == nil || chain.rbac == nil || chain.isLoopback(u) {
+		return ""
+	}
+	if binding, ok := chain.rbac.Ended(u, namespace); ok {
+		return binding.String()
+	}
+	return ""
+}
+
 // tokenSeconds is the life that a TokenRequest asks for, in the internal type the
 // chain passes.
 func tokenSeconds(object runtime.Object) *int64 {

@@ -3,7 +3,10 @@ package rbac
 import (
 	"time"
 
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
+
+	"github.com/gatehouse-io/gatehouse/gate"
 )
 
 // Until says how long the requester will be allowed a request as things are: until
@@ -32,4 +35,23 @@ func (x *Index) Until(a authorizer.Attributes) (end time.Time, allowed bool) {
 		return time.Time{}, allowed
 	}
 	return time.Unix(last, 0), true
+}
+
+// Ended returns a binding of u in the cluster or in a namespace that is there and
+// counts no longer; false where there is none.
+func (x *Index) Ended(u user.Info, namespace string) (ended gate.Source, found bool) {
+	now := x.unix()
+	x.now.Load().subjects(u, func(who *subject) {
+		for _, scope := range scopesOf(namespace) {
+			for g := range who.in(scope) {
+				g.each(func(b held) bool {
+					if !b.counts(now) {
+						ended, found = b.describe(), true
+					}
+					return !found
+				})
+			}
+		}
+	})
+	return ended, found
 }

@@ -132,3 +132,28 @@ func awaitToken(t *testing.T, client kubernetes.Interface, ns string) {
 		return nil
 	})
 }
+
+// TestEndedGrantIsNotHandedOn shows that what a grant gave cannot be given on after
+// its end, although upstream's storage still finds the binding.
+func TestEndedGrantIsNotHandedOn(t *testing.T) {
+	s := server.Start(t, server.Options{Args: []string{"--controllers", "*,-gatehouse-grant-controller"}})
+	admin := s.Admin(t)
+	ns := namespace(t, admin)
+	binder := customRole(t, admin, nil, rbacv1.PolicyRule{Verbs: []string{"create"}, APIGroups: []string{rbacv1.GroupName}, Resources: []string{"rolebindings"}})
+	bind(t, admin, ns, "hank", binder)
+	end := time.Now().Add(3 * time.Second)
+	grantUntil(t, admin, ns, "hank", "view", end)
+	hank := server.Client(t, s.UserConfig(t, "hank"))
+	give := func(ctx context.Context, to string) error {
+		_, err := hank.RbacV1().RoleBindings(ns).Create(ctx, &rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: to}, Subjects: subject(to), RoleRef: clusterRole("view"),
+		}, create)
+		return err
+	}
+	server.Eventually(t, 2*time.Second, func(ctx context.Context) error { return give(ctx, "early") })
+	time.Sleep(time.Until(end.Add(1100 * time.Millisecond)))
+	refused(t, give(t.Context(), "late"), apierrors.IsForbidden, "RoleBinding "+ns+"/hank, a grant of yours, has ended")
+	if _, err := admin.RbacV1().RoleBindings(ns).Get(t.Context(), "hank", metav1.GetOptions{}); err != nil {
+		t.Errorf("the grant was to stay, without its controller: %v", err)
+	}
+}
