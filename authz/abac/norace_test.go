@@ -1,0 +1,5 @@
+//go:build !race
+
+package abac
+
+const differentialRequests = 300_000
