@@ -37,8 +37,9 @@ import (
 // chain is the API server, built and not yet running.
 type chain struct {
 	server    *aggregatorapiserver.APIAggregator
-	loopback  *rest.Config                    // this process's own client: name system:apiserver, every permission
-	rbac      bool                            // the authorizer RBAC is in the chain
+	loopback  *rest.Config // this process's own client: name system:apiserver, every permission
+	authz     *authorizerChain
+	kinds     *kindInformers
 	informers informers.SharedInformerFactory // the server's own, started with it
 }
 
@@ -151,7 +152,7 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 	if err != nil {
 		return nil, fmt.Errorf("build API server: %w", err)
 	}
-	return &chain{server: server, loopback: generic.LoopbackClientConfig, rbac: authz.parts["RBAC"] != nil, informers: shared}, nil
+	return &chain{server: server, loopback: generic.LoopbackClientConfig, authz: authz, kinds: kinds, informers: shared}, nil
 }
 
 // learnLoopback asks the completed authenticator who the loopback token is.

@@ -50,6 +50,7 @@ import (
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 	"github.com/gatehouse-io/gatehouse/authz/grant"
+	"github.com/gatehouse-io/gatehouse/authz/guard"
 	"github.com/gatehouse-io/gatehouse/serve/pki"
 )
 
@@ -61,6 +62,8 @@ type controllerContext struct {
 	base       *rest.Config
 	asAccounts bool // each controller acts as its own service account
 	keys       *pki.PKI
+	guards     *guard.Authorizer
+	kinds      *kindInformers
 	// shared are the API server's own informers, or nil where the controllers'
 	// end before the server does, as they may under leader election: a handler
 	// would outlive its controller.
@@ -98,6 +101,7 @@ var controllers = []controller{
 	{"validatingadmissionpolicy-status-controller", "validatingadmissionpolicy-status-controller", buildPolicyStatus},
 	{"ttl-after-finished-controller", "ttl-after-finished-controller", buildTTLAfterFinished},
 	{"gatehouse-grant-controller", "", buildGrants},
+	{"gatehouse-guard-status-controller", "", buildGuardStatus},
 }
 
 // selectControllers reads the setting: "*" is all, -NAME leaves one out.
@@ -500,4 +504,14 @@ func buildGrants(_ context.Context, c *controllerContext, config *rest.Config) (
 		return nil, err
 	}
 	return ctl.Run, nil
+}
+
+// buildGuardStatus says in each Guard's status what the authorizer made of it. It
+// acts as the server, and follows the informer that the authorizer follows.
+func buildGuardStatus(_ context.Context, c *controllerContext, _ *rest.Config) (func(context.Context), error) {
+	r, err := guard.NewReporter(c.guards, c.kinds.client.Resource(guards), c.kinds.factory.ForResource(guards).Informer())
+	if err != nil {
+		return nil, err
+	}
+	return r.Run, nil
 }

@@ -93,6 +93,17 @@ reason: secrets of this team are read by Gert alone`)
 	if answer.Status.Allowed || !answer.Status.Denied || !strings.Contains(answer.Status.Reason, "Guard no-secrets-") {
 		t.Errorf("the access review says %+v", answer.Status)
 	}
+	server.Eventually(t, 10*time.Second, func(ctx context.Context) error {
+		g, err := guards(t, s).Get(ctx, "no-secrets-"+ns, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		conditions, _, err := unstructured.NestedSlice(g.Object, "status", "conditions")
+		if err != nil || len(conditions) != 1 || conditions[0].(map[string]any)["reason"] != v1alpha1.GuardInForce {
+			return fmt.Errorf("the conditions are %v, %v", conditions, err)
+		}
+		return nil
+	})
 	passes(t, guards(t, s).Delete(ctx, "no-secrets-"+ns, metav1.DeleteOptions{}))
 	server.Eventually(t, 5*time.Second, func(ctx context.Context) error {
 		_, err := gina.CoreV1().Secrets(ns).List(ctx, metav1.ListOptions{})
