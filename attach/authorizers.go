@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/authorization/union"
 	"k8s.io/client-go/dynamic"
@@ -20,7 +21,7 @@ import (
 // newAuthorizer builds what /authorize asks: the Guards, then the RBAC index, over
 // the cluster's own objects. The checks hold once these have been read.
 func newAuthorizer(ctx context.Context, client kubernetes.Interface, objects dynamic.Interface) (authorizer.Authorizer, []Check, error) {
-	typed := informers.NewSharedInformerFactory(client, 0)
+	typed := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(withoutManagedFields))
 	index := rbac.New(rbac.Options{})
 	read, err := index.Watch(ctx, typed.Rbac().V1())
 	if err != nil {
@@ -47,6 +48,15 @@ func newAuthorizer(ctx context.Context, client kubernetes.Interface, objects dyn
 	typed.Start(ctx.Done())
 	own.Start(ctx.Done())
 	return decide, checks, nil
+}
+
+// withoutManagedFields keeps of an object what decides: who set which field is
+// often the larger part of it.
+func withoutManagedFields(object any) (any, error) {
+	if m, err := meta.Accessor(object); err == nil {
+		m.SetManagedFields(nil)
+	}
+	return object, nil
 }
 
 // namespaceLabels tells Guards the labels of namespaces.

@@ -37,10 +37,21 @@ type handler struct {
 	Endpoint
 	size    int64
 	timeout time.Duration
-	// slots holds one element for each review that is being worked on.
-	slots chan struct{}
-	ready func() error
+	// slots holds one element for each review that is being worked on, and large
+	// one for each of those whose body is large, or of a length nobody has said.
+	slots, large chan struct{}
+	ready        func() error
 }
+
+const (
+	// smallReview is the size up to which a review counts as small. An honest one
+	// is a few hundred bytes, and some kilobytes for a user in many groups.
+	smallReview = 64 << 10
+
+	// largeReviews bounds those above it, so that the memory that bodies take is
+	// bounded by far less than ConcurrentReviews times RequestSize.
+	largeReviews = 16
+)
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
@@ -53,11 +64,17 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) (code int, verdi
 	if err := h.admit(r); err != nil {
 		return refuse(w, err), ""
 	}
-	select {
-	case h.slots <- struct{}{}:
-		defer func() { <-h.slots }()
-	default:
-		return refuse(w, apierrors.NewTooManyRequests("as many reviews are being answered as limits.concurrentReviews allows", 1)), ""
+	slots := []chan struct{}{h.slots}
+	if r.ContentLength < 0 || r.ContentLength > smallReview {
+		slots = append(slots, h.large)
+	}
+	for _, slot := range slots {
+		select {
+		case slot <- struct{}{}:
+			defer func() { <-slot }()
+		default:
+			return refuse(w, apierrors.NewTooManyRequests("as many reviews are being answered as limits.concurrentReviews allows", 1)), ""
+		}
 	}
 	defer inFlight(h.Path)()
 

@@ -92,7 +92,7 @@ func New(opts Options) (*Server, error) {
 		}
 		mux.Handle(e.Path, &handler{
 			Endpoint: e, size: opts.RequestSize, timeout: opts.ReviewTimeout,
-			slots: make(chan struct{}, opts.ConcurrentReviews), ready: s.ready,
+			slots: make(chan struct{}, opts.ConcurrentReviews), large: make(chan struct{}, largeReviews), ready: s.ready,
 		})
 	}
 	mux.Handle("/metrics", legacyregistry.Handler())

@@ -91,6 +91,36 @@ func TestOneReviewTooManyIsToldToComeAgain(t *testing.T) {
 	}
 }
 
+// TestFewLargeReviewsAreReadAtATime keeps bodies from taking all memory.
+func TestFewLargeReviewsAreReadAtATime(t *testing.T) {
+	begun, finish := make(chan bool), make(chan bool)
+	s := newServer(t, Options{Endpoints: []Endpoint{Authorize(deciding(func(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
+		if len(a.GetUser().GetGroups()) > 0 {
+			begun <- true
+			<-finish
+		}
+		return authorizer.DecisionAllow, "", nil
+	}))}})
+	large := accessReview + `{"groups":["` + strings.Repeat("g", smallReview) + `"],"nonResourceAttributes":{"path":"/"}}}`
+	var wg sync.WaitGroup
+	for range largeReviews {
+		wg.Go(func() {
+			if w := post(t, s.Handler(), "/authorize", large); w.Code != http.StatusOK {
+				t.Errorf("HTTP %d", w.Code)
+			}
+		})
+		<-begun
+	}
+	if w := post(t, s.Handler(), "/authorize", large); w.Code != http.StatusTooManyRequests {
+		t.Errorf("one large review more: HTTP %d", w.Code)
+	}
+	if w := post(t, s.Handler(), "/authorize", anyReview); w.Code != http.StatusOK {
+		t.Errorf("a small one: HTTP %d %s", w.Code, w.Body)
+	}
+	close(finish)
+	wg.Wait()
+}
+
 func TestManyAtOnce(t *testing.T) {
 	s := newServer(t, Options{Endpoints: []Endpoint{Authorize(always(authorizer.DecisionAllow, "", nil))}})
 	var wg sync.WaitGroup

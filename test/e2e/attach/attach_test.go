@@ -142,6 +142,7 @@ func TestStockCluster(t *testing.T) {
 			if (err == nil) != ok || !strings.Contains(out, want) {
 				return fmt.Errorf("kubectl %v: %v, want %q in:\n%s", args, err, want, out)
 			}
+			t.Logf("$ kubectl %s\n%s", strings.Join(args, " "), out)
 			return nil
 		})
 	}

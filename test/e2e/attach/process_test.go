@@ -43,6 +43,7 @@ func launch(t *testing.T, bin string, args ...string) *process {
 	t.Helper()
 	p := &process{name: filepath.Base(bin), args: args, cmd: exec.Command(bin, args...), log: &journal{}, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	p.cmd.SysProcAttr = dieWithParent()
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
