@@ -163,10 +163,7 @@ func TestDeletingABindingAllowsNothing(t *testing.T) {
 		for range 20 {
 			w.change()
 		}
-		var bindings []any
-		for _, o := range append(w.bindings.List(), w.clusterBindings.List()...) {
-			bindings = append(bindings, o)
-		}
+		bindings := append(w.bindings.List(), w.clusterBindings.List()...)
 		if len(bindings) == 0 {
 			continue
 		}
