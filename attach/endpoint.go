@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"mime"
 	"net/http"
 	"runtime"
@@ -53,8 +54,16 @@ const (
 	largeReviews = 16
 )
 
+// reconnectChance is how often an answer also asks the client to open another
+// connection. An API server sends all reviews over one, and would go on with one
+// replica for ever.
+const reconnectChance = 1. / 1000
+
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
+	if r.ProtoMajor == 2 && rand.Float64() < reconnectChance {
+		w.Header().Set("Connection", "close") // in HTTP/2 a GOAWAY, after which what has begun is answered
+	}
 	code, verdict := h.serve(w, r)
 	count(h.Path, code, verdict, time.Since(began))
 }

@@ -136,6 +136,37 @@ func TestManyAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
+func TestConnectionsMoveOnToOtherReplicas(t *testing.T) {
+	s := newServer(t, Options{Endpoints: []Endpoint{Authorize(always(authorizer.DecisionAllow, "", nil))}})
+	for _, major := range []int{1, 2} {
+		closed := 0
+		for range 20_000 {
+			r := httptest.NewRequest(http.MethodPost, "/authorize", strings.NewReader(anyReview))
+			r.ProtoMajor = major
+			w := httptest.NewRecorder()
+			s.Handler().ServeHTTP(w, r)
+			if w.Header().Get("Connection") == "close" {
+				closed++
+			}
+		}
+		if major == 1 && closed > 0 || major == 2 && (closed < 2 || closed > 80) {
+			t.Errorf("HTTP/%d: %d of 20000 connections are closed", major, closed)
+		}
+	}
+}
+
+// BenchmarkAuthorize is a review without the network and without a decision.
+func BenchmarkAuthorize(b *testing.B) {
+	s := newServer(b, Options{Endpoints: []Endpoint{Authorize(always(authorizer.DecisionAllow, "", nil))}})
+	const body = accessReview + `{"user":"jane","groups":["devs","system:authenticated"],"resourceAttributes":{"namespace":"shop","verb":"list","version":"v1","resource":"pods"}}}`
+	b.ReportAllocs()
+	for b.Loop() {
+		if w := post(b, s.Handler(), "/authorize", body); w.Code != http.StatusOK {
+			b.Fatal(w.Code)
+		}
+	}
+}
+
 func TestAPanicAllowsNothing(t *testing.T) {
 	s := newServer(t, Options{Endpoints: []Endpoint{Authorize(deciding(func(context.Context, authorizer.Attributes) (authorizer.Decision, string, error) {
 		panic("secret-of-jane")

@@ -15,6 +15,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -270,6 +272,41 @@ func TestReviewsFinishBeforeTheServerStops(t *testing.T) {
 	}
 	if err := <-ended; err != nil {
 		t.Errorf("the server: %v", err)
+	}
+}
+
+// TestNoReviewIsLostWhenConnectionsMoveOn sends enough for several reconnections.
+func TestNoReviewIsLostWhenConnectionsMoveOn(t *testing.T) {
+	s := serve(t, Options{}, nil)
+	var dialled atomic.Int32
+	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: s.ca}, ForceAttemptHTTP2: true,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			dialled.Add(1)
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		},
+	}}
+	defer client.CloseIdleConnections()
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			for range 500 {
+				resp, err := client.Post("https://"+s.address+"/authorize", "application/json", strings.NewReader(anyReview))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+				if resp.StatusCode != http.StatusOK {
+					t.Errorf("HTTP %d", resp.StatusCode)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := dialled.Load(); n < 2 {
+		t.Errorf("10000 reviews went over %d connection", n)
 	}
 }
 

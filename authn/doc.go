@@ -5,8 +5,9 @@
 // authenticator.Request and authenticator.Token. The folders here hold what
 // those lack:
 //
-//	authn/revocation   credentials that no longer count: Revocation objects and CRL files
-//	authn/tokenfile    the static token file, read again when it changes
+//	authn/revocation      credentials that no longer count: Revocation objects and CRL files
+//	authn/tokenfile       the static token file, read again when it changes
+//	authn/bootstraptoken  bootstrap tokens, for mounts that may not import upstream's
 //
 // A server puts them together like this, from the inside out:
 //
@@ -28,5 +29,5 @@
 //   - No token, key or password is ever part of an error, a log line or an audit
 //     annotation.
 //
-// This package itself holds only FileError, which both folders report with.
+// This package itself holds only FileError, which folders report with.
 package authn

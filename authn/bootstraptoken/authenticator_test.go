@@ -142,7 +142,9 @@ func TestExpiresOnTheInstant(t *testing.T) {
 	}
 }
 
-type failing struct{ corev1listers.SecretNamespaceLister }
+type failing struct {
+	corev1listers.SecretNamespaceLister
+}
 
 func (failing) Get(string) (*corev1.Secret, error) { return nil, errors.New("no cache") }
 
