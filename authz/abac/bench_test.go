@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -37,9 +38,18 @@ func lastAsked(n int, namespace string) authorizer.AttributesRecord {
 	}
 }
 
+// oneGroup is a file where one group has a line for each namespace.
+func oneGroup(n int) []byte {
+	var b bytes.Buffer
+	for i := range n {
+		fmt.Fprintf(&b, `{"apiVersion":"abac.authorization.kubernetes.io/v1beta1","kind":"Policy","spec":{"group":"system:authenticated","namespace":"ns-%d","resource":"pods"}}`+"\n", i)
+	}
+	return b.Bytes()
+}
+
 func TestDecisionsAllocateNothing(t *testing.T) {
 	file := NewFile("f")
-	if err := file.Load(append(manyPolicies(1000), shopFile...)); err != nil {
+	if err := file.Load(slices.Concat(manyPolicies(1000), oneGroup(1000), []byte(shopFile))); err != nil {
 		t.Fatal(err)
 	}
 	type other struct{}
@@ -56,38 +66,45 @@ func TestDecisionsAllocateNothing(t *testing.T) {
 }
 
 func BenchmarkAuthorize(b *testing.B) {
-	ctx := context.Background()
-	for _, size := range sizes {
-		data := manyPolicies(size)
-		path := filepath.Join(b.TempDir(), "policies.jsonl")
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			b.Fatal(err)
+	for _, file := range []struct {
+		name string
+		data func(int) []byte
+	}{{"many", manyPolicies}, {"one", oneGroup}} {
+		for _, size := range sizes {
+			benchmarkFile(b, "subjects="+file.name, file.data(size), size)
 		}
-		theirs, err := upstream.NewFromFile(path)
-		if err != nil {
-			b.Fatal(err)
-		}
-		for _, who := range []struct {
+	}
+}
+
+func benchmarkFile(b *testing.B, name string, data []byte, size int) {
+	path := filepath.Join(b.TempDir(), "policies.jsonl")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	theirs, err := upstream.NewFromFile(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, who := range []struct {
+		name string
+		authorizer.UnconditionalAuthorizer
+	}{{"gatehouse", mustParse(b, string(data))}, {"upstream", theirs}} {
+		for _, what := range []struct {
 			name string
-			authorizer.UnconditionalAuthorizer
-		}{{"gatehouse", mustParse(b, string(data))}, {"upstream", theirs}} {
-			for _, what := range []struct {
-				name string
-				want authorizer.Decision
-				a    authorizer.Attributes
-			}{
-				{"allowed", authorizer.DecisionAllow, lastAsked(size, fmt.Sprintf("ns-%d", size-1))},
-				{"denied", authorizer.DecisionNoOpinion, lastAsked(size, "elsewhere")},
-			} {
-				b.Run(fmt.Sprintf("policies=%d/%s/%s", size, what.name, who.name), func(b *testing.B) {
-					b.ReportAllocs()
-					for b.Loop() {
-						if got, _, _ := who.Authorize(ctx, what.a); got != what.want {
-							b.Fatal(got)
-						}
+			want authorizer.Decision
+			a    authorizer.Attributes
+		}{
+			{"allowed", authorizer.DecisionAllow, lastAsked(size, fmt.Sprintf("ns-%d", size-1))},
+			{"denied", authorizer.DecisionNoOpinion, lastAsked(size, "elsewhere")},
+		} {
+			b.Run(fmt.Sprintf("%s/policies=%d/%s/%s", name, size, what.name, who.name), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if got, _, _ := who.Authorize(b.Context(), what.a); got != what.want {
+						b.Fatal(got)
 					}
-				})
-			}
+				}
+			})
 		}
 	}
 }

@@ -43,8 +43,10 @@ func TestEqualsUpstream(t *testing.T) {
 		accepted++
 		for range 100 {
 			requests++
-			if compare(t, ours, theirs, w.request()) {
-				allowed++
+			if a := w.request(); compare(t, ours, theirs, a) {
+				if allowed++; allowed%100 == 0 {
+					checkSource(t, ours, data, a)
+				}
 			}
 		}
 		for range 5 {
@@ -168,6 +170,22 @@ func compare(t *testing.T, ours *Policies, theirs upstream.PolicyList, a authori
 		t.Errorf("%+v of %+v: %v; upstream: %v", a, a.User, got, want)
 	}
 	return got == authorizer.DecisionAllow
+}
+
+// checkSource expects that the line a step names allows the request by itself, and
+// that those before it do not.
+func checkSource(t *testing.T, ours *Policies, data string, a authorizer.AttributesRecord) {
+	t.Helper()
+	line := ours.explain(a, false).Sources[0].Line
+	lines := strings.SplitAfter(data, "\n")
+	for part, want := range map[string]authorizer.Decision{
+		lines[line-1]:                          authorizer.DecisionAllow,
+		strings.Join(lines[:line-1], "") + "#": authorizer.DecisionNoOpinion,
+	} {
+		if got, _, _ := mustParse(t, part).Authorize(t.Context(), a); got != want {
+			t.Errorf("%+v of %+v: line %d is named, but %q says %v", a, a.User, line, part, got)
+		}
+	}
 }
 
 func compareRules(t *testing.T, ours *Policies, theirs upstream.PolicyList, u user.Info, namespace string) {

@@ -13,8 +13,8 @@
 // list of rules is upstream's; a test compares the two over random files and
 // requests. What this package adds:
 //
-//   - The cost of a decision depends on the policies that name the requester, or
-//     everyone, and not on those of others.
+//   - The cost of a decision depends on the policies that name the requester and the
+//     namespace of the request, and not on those of others.
 //   - Where the context carries a gate.Recorder, a decision says which line of the
 //     file allowed it, or which lines came nearest and what they lack.
 //   - An error names the line and what is wrong with it, has a hint, and quotes a

@@ -73,7 +73,7 @@ func (p *Policies) misses(a authorizer.Attributes, r *request) []gate.Miss {
 	groups := a.GetUser().GetGroups()
 	for _, policy := range p.of(a.GetUser(), true) {
 		lacks, near := policy.lacks(r, a.GetVerb())
-		if !policy.namesGroup(groups) {
+		if !policy.isOf(groups) {
 			lacks = append(lacks, "the user in group "+policy.Group)
 		}
 		if near && len(lacks) <= 2 {

@@ -14,18 +14,15 @@ type Policies struct {
 	file     string // as the operator named it
 	findings []gate.Finding
 
-	// Each policy that can match anyone is in exactly one of these, and each list
-	// is in the order of the file.
-	byUser   map[string][]policy // those that name a user, and perhaps a group too
-	byGroup  map[string][]policy // those that name a group alone
-	everyone []policy            // those that name nobody: upstream's form in memory can
+	// Each policy that can match anyone is in exactly one of these.
+	byUser   map[string]list // those that name a user, and perhaps a group too
+	byGroup  map[string]list // those that name a group alone
+	everyone list            // those that match whoever asks: upstream's form in memory can
 }
 
-// newPolicies files the policies under whom they name. All lists of a kind share one
-// array, which keeps the index of many small ones small.
+// newPolicies files the policies under whom they name.
 func newPolicies(file string, all []policy) *Policies {
-	var users, groups []policy
-	p := &Policies{file: file}
+	var users, groups, everyone []policy
 	for _, policy := range all {
 		switch {
 		case policy.User != "" && policy.User != everything:
@@ -33,25 +30,21 @@ func newPolicies(file string, all []policy) *Policies {
 		case policy.Group != "" && policy.Group != everything:
 			groups = append(groups, policy)
 		case policy.User != "" || policy.Group != "":
-			p.everyone = append(p.everyone, policy)
+			everyone = append(everyone, policy)
 		}
 	}
-	p.byUser = byName(users, func(s *spec) string { return s.User })
-	p.byGroup = byName(groups, func(s *spec) string { return s.Group })
-	return p
+	return &Policies{
+		file:     file,
+		byUser:   lists(users, func(s *spec) string { return s.User }),
+		byGroup:  lists(groups, func(s *spec) string { return s.Group }),
+		everyone: newList(everyone),
+	}
 }
 
-func byName(all []policy, name func(*spec) string) map[string][]policy {
-	slices.SortStableFunc(all, func(a, b policy) int { return cmp.Compare(name(&a.spec), name(&b.spec)) })
-	lists := map[string][]policy{}
-	for len(all) > 0 {
-		own := name(&all[0].spec)
-		n := 1
-		for n < len(all) && name(&all[n].spec) == own {
-			n++
-		}
-		lists[own] = all[:n:n]
-		all = all[n:]
+func lists(all []policy, name func(*spec) string) map[string]list {
+	lists := map[string]list{}
+	for name, own := range byName(all, name) {
+		lists[name] = newList(own)
 	}
 	return lists
 }
@@ -59,27 +52,15 @@ func byName(all []policy, name func(*spec) string) map[string][]policy {
 // allows reports whether any policy of u allows the request.
 func (p *Policies) allows(u user.Info, r *request) bool {
 	groups := u.GetGroups()
-	own := p.byUser[u.GetName()]
-	for i := range own {
-		if s := &own[i].spec; s.allows(r) && s.namesGroup(groups) {
-			return true
-		}
+	if own, ok := p.byUser[u.GetName()]; ok && own.allows(r, groups) {
+		return true
 	}
 	for _, group := range groups {
-		if anyAllows(p.byGroup[group], r) {
+		if own, ok := p.byGroup[group]; ok && own.allows(r, groups) {
 			return true
 		}
 	}
-	return anyAllows(p.everyone, r)
-}
-
-func anyAllows(list []policy, r *request) bool {
-	for i := range list {
-		if list[i].allows(r) {
-			return true
-		}
-	}
-	return false
+	return p.everyone.allows(r, groups)
 }
 
 // of are the policies that u has, in the order of the file. With others it adds
@@ -87,20 +68,18 @@ func anyAllows(list []policy, r *request) bool {
 func (p *Policies) of(u user.Info, others bool) []*policy {
 	var all []*policy
 	groups := u.GetGroups()
-	own := p.byUser[u.GetName()]
-	for i := range own {
-		if others || own[i].namesGroup(groups) {
-			all = append(all, &own[i])
+	add := func(l list) {
+		for i := range l.all {
+			if others || l.all[i].isOf(groups) {
+				all = append(all, &l.all[i])
+			}
 		}
 	}
+	add(p.byUser[u.GetName()])
 	for _, group := range groups {
-		for i := range p.byGroup[group] {
-			all = append(all, &p.byGroup[group][i])
-		}
+		add(p.byGroup[group])
 	}
-	for i := range p.everyone {
-		all = append(all, &p.everyone[i])
-	}
+	add(p.everyone)
 	slices.SortFunc(all, func(a, b *policy) int { return cmp.Compare(a.line, b.line) })
 	return slices.Compact(all) // a requester may be in one group twice
 }

@@ -67,8 +67,8 @@ func (s *spec) coversPath(path string) bool {
 		strings.HasPrefix(path, strings.TrimRight(s.NonResourcePath, "*"))
 }
 
-// namesGroup reports whether a policy found by its user asks for no group that the
-// user lacks.
-func (s *spec) namesGroup(groups []string) bool {
+// isOf reports whether one of groups is the one that a policy asks for, where
+// it asks for any.
+func (s *spec) isOf(groups []string) bool {
 	return s.Group == "" || s.Group == everything || slices.Contains(groups, s.Group)
 }

@@ -175,10 +175,17 @@ func (w world) odd() string {
 }
 
 // file has lines of every kind; most are policies, since one bad line spoils it.
+// Now and then it is long.
 func (w world) file() string {
 	var b strings.Builder
-	for range w.IntN(12) {
+	lines := w.IntN(12)
+	if w.once(8) {
+		lines = 10 * long
+	}
+	for range lines {
 		switch {
+		case lines > 12:
+			b.WriteString(w.policy())
 		case w.once(12):
 			b.WriteString(w.of([]string{"", " ", "# a comment", "\t# another", "#{}"}))
 		case w.once(25):
