@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
-	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
@@ -111,86 +110,17 @@ var (
 )
 
 // Attributes reads the request that a specification describes.
-func Attributes(spec *v1alpha1.RequestReviewSpec) (authorizer.AttributesRecord, error) {
-	var a authorizer.AttributesRecord
+func Attributes(spec *v1alpha1.RequestReviewSpec) (*authorizer.AttributesRecord, error) {
 	if (spec.ResourceAttributes == nil) == (spec.NonResourceAttributes == nil) {
-		return a, errNoRequest
+		return nil, errNoRequest
 	}
 	if spec.User == "" && len(spec.Groups) == 0 {
-		return a, errNoUser
+		return nil, errNoUser
 	}
-	u := &user.DefaultInfo{Name: spec.User, UID: spec.UID, Groups: spec.Groups}
-	if len(spec.Extra) > 0 {
-		u.Extra = make(map[string][]string, len(spec.Extra))
-		for key, values := range spec.Extra {
-			u.Extra[key] = values
-		}
-	}
-	a.User = u
-	if n := spec.NonResourceAttributes; n != nil {
-		a.Verb, a.Path = n.Verb, n.Path
-		return a, nil
-	}
-	r := spec.ResourceAttributes
-	a.ResourceRequest = true
-	a.Verb, a.Namespace, a.APIGroup, a.APIVersion = r.Verb, r.Namespace, r.Group, r.Version
-	a.Resource, a.Subresource, a.Name = r.Resource, r.Subresource, r.Name
-	if r.LabelSelector != nil {
-		a.LabelSelectorRequirements, a.LabelSelectorParsingErr = labelRequirements(r.LabelSelector)
-	}
-	if r.FieldSelector != nil {
-		a.FieldSelectorRequirements, a.FieldSelectorParsingErr = fieldRequirements(r.FieldSelector)
-	}
-	return a, nil
-}
-
-// labelRequirements and fieldRequirements follow upstream's reading of an access
-// review (pkg/registry/authorization/util): what is not understood is left out,
-// which makes the request wider and never narrower.
-func labelRequirements(s *authorizationv1.LabelSelectorAttributes) (labels.Requirements, error) {
-	if s.RawSelector != "" {
-		selector, err := labels.Parse(s.RawSelector)
-		if err != nil {
-			return nil, err
-		}
-		parsed, _ := selector.Requirements()
-		return parsed, nil
-	}
-	var all labels.Requirements
-	var errs []error
-	for _, r := range s.Requirements {
-		parsed, err := metav1.LabelSelectorAsSelector(&metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{r}})
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		list, _ := parsed.Requirements()
-		all = append(all, list...)
-	}
-	return all, errors.Join(errs...)
-}
-
-func fieldRequirements(s *authorizationv1.FieldSelectorAttributes) (fields.Requirements, error) {
-	if s.RawSelector != "" {
-		selector, err := fields.ParseSelector(s.RawSelector)
-		if err != nil {
-			return nil, err
-		}
-		return selector.Requirements(), nil
-	}
-	var all fields.Requirements
-	var errs []error
-	for _, r := range s.Requirements {
-		switch {
-		case len(r.Values) == 1 && r.Operator == metav1.FieldSelectorOpIn:
-			all = append(all, fields.Requirement{Field: r.Key, Operator: selection.Equals, Value: r.Values[0]})
-		case len(r.Values) == 1 && r.Operator == metav1.FieldSelectorOpNotIn:
-			all = append(all, fields.Requirement{Field: r.Key, Operator: selection.NotEquals, Value: r.Values[0]})
-		default:
-			errs = append(errs, fmt.Errorf("field %q: operator %q with %d values is not understood", r.Key, r.Operator, len(r.Values)))
-		}
-	}
-	return all, errors.Join(errs...)
+	return AttributesOf(&authorizationv1.SubjectAccessReviewSpec{
+		User: spec.User, Groups: spec.Groups, UID: spec.UID, Extra: spec.Extra,
+		ResourceAttributes: spec.ResourceAttributes, NonResourceAttributes: spec.NonResourceAttributes,
+	}), nil
 }
 
 // Status is a trace as RequestReview has it.
