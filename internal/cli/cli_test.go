@@ -11,7 +11,8 @@ import (
 // The scripts run the command line in a process of its own, this test binary.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"gatehouse": func() { os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr)) },
+		"gatehouse":         func() { os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr)) },
+		"kubectl-gatehouse": func() { os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr)) },
 	})
 }
 

@@ -45,7 +45,9 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
-	printError(stderr, err)
+	if !errors.Is(err, errDenied) { // the answer says it
+		printError(stderr, err)
+	}
 	return exitCode(err)
 }
 
@@ -117,6 +119,9 @@ what you may do, what may run, what is stored, and what was done.
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newServe(), newAttach(), newAdmin(), newPrint(), newVersion())
+	root.AddCommand(newServe(), newAttach(), newExplain(), newWhoCan(), newAccess(), newGrant(), newAdmin(), newPrint(), newVersion())
+	if name := programName(argv0()); name != root.Name() {
+		rename(root, name)
+	}
 	return root
 }

@@ -1,0 +1,155 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
+	"github.com/gatehouse-io/gatehouse/authz/review"
+	"github.com/gatehouse-io/gatehouse/cluster"
+	"github.com/gatehouse-io/gatehouse/gate"
+)
+
+// errDenied ends a command whose answer is no. The answer has been printed.
+var errDenied = coded(exitDenied, errors.New("denied"))
+
+func newExplain() *cobra.Command {
+	var v viewFlags
+	var request requestFlags
+	var as, file string
+	var groups []string
+	cmd := &cobra.Command{
+		Use:   "explain VERB RESOURCE [NAME]",
+		Short: "Say whether a request is allowed, and why",
+		Long: `Put one request before every gate, and say what each makes of it: what allows
+it, what refuses it, and where nothing allows it what came nearest.
+
+Gates are Guards and RBAC. What other authorizers of a cluster would say, such as
+Node or a webhook, is not asked.
+` + resourceHelp + `
+With -f the object in a file is what is requested: gatehouse explain create -f FILE.
+` + sourceHelp + exitCodesHelp,
+		Example: `  gatehouse explain delete pods -n shop
+  gatehouse explain get pods/log --as jane --as-group developers -n shop
+  gatehouse explain list secrets --as sa:ci/builder -A
+  gatehouse explain get /metrics --as jane
+  gatehouse explain create -f pod.yaml --as jane --from cluster/
+  kubectl get clusterroles,clusterrolebindings,roles,rolebindings -A -o yaml |
+    gatehouse explain get secrets db -n shop --as jane --from -`,
+		Args: func(_ *cobra.Command, args []string) error {
+			switch {
+			case file == "" && (len(args) < 2 || len(args) > 3):
+				return &hintError{problem: "want VERB RESOURCE [NAME]", hint: "gatehouse explain delete pods -n shop"}
+			case file != "" && len(args) != 1:
+				return &hintError{problem: "want VERB alone beside -f", hint: "gatehouse explain create -f pod.yaml"}
+			case file == "-" && slices.Contains(v.from, "-"):
+				return errors.New("stdin can be read once: -f and --from are both -")
+			}
+			return checkOutput(v.output, "table", "wide", "json", "yaml")
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			w, err := v.open(cmd)
+			if err != nil {
+				return err
+			}
+			actions, err := w.actions(cmd, args, file, request)
+			if err != nil {
+				return err
+			}
+			who, extra, err := w.requester(cmd.Context(), as, groups)
+			if err != nil {
+				return err
+			}
+			var reviews []v1alpha1.RequestReview
+			var traces []*gate.Trace
+			denied := false
+			for i := range actions {
+				r := v1alpha1.RequestReview{TypeMeta: typeMeta("RequestReview")}
+				r.Spec = v1alpha1.RequestReviewSpec{User: who.Name, UID: who.UID, Groups: who.Groups, Extra: extra}
+				r.Spec.ResourceAttributes, r.Spec.NonResourceAttributes = actions[i].attributes()
+				trace, err := w.chain().Request(cmd.Context(), &r.Spec)
+				if err != nil {
+					return coded(exitUsage, err)
+				}
+				w.locate(trace)
+				r.Status = review.Status(trace)
+				denied = denied || !r.Status.Allowed
+				reviews, traces = append(reviews, r), append(traces, trace)
+			}
+			if err := printReviews(cmd, v.output, reviews, traces); err != nil {
+				return err
+			}
+			if denied {
+				return errDenied
+			}
+			return nil
+		},
+	}
+	v.add(cmd)
+	f := cmd.Flags()
+	f.StringVar(&as, "as", "", "whose request it is: a user, or sa:NAMESPACE/NAME (default: who the kubeconfig is)")
+	f.StringArrayVar(&groups, "as-group", nil, "a group the user is in; may be repeated")
+	f.StringVarP(&file, "filename", "f", "", "file with the object that is requested, or -")
+	f.StringVar(&request.subresource, "subresource", "", "subresource such as log")
+	f.BoolVarP(&request.allNamespaces, "all-namespaces", "A", false, "request it in all namespaces at once")
+	cmd.MarkFlagsMutuallyExclusive("namespace", "all-namespaces")
+	return cmd
+}
+
+// actions are the one on the command line, or one for each object of the file.
+func (w *world) actions(cmd *cobra.Command, args []string, file string, flags requestFlags) ([]action, error) {
+	if file == "" {
+		a, err := w.action(args, flags)
+		return []action{a}, err
+	}
+	objects, err := cluster.Identities(cmd.Context(), []string{file}, cmd.InOrStdin(), cluster.FileOptions{})
+	if err != nil {
+		return nil, coded(exitUnreadable, err)
+	}
+	var all []action
+	for i := range objects {
+		all = append(all, w.actionOn(args[0], &objects[i], flags))
+	}
+	return all, nil
+}
+
+// locate adds the places in files to the Guards of a trace. RBAC's are there.
+func (w *world) locate(t *gate.Trace) {
+	for i := range t.Steps {
+		for j := range t.Steps[i].Sources {
+			s := &t.Steps[i].Sources[j]
+			if found, ok := w.view.Source(cluster.Kind(s.Kind), s.Namespace, s.Name); ok && s.File == "" {
+				s.File, s.Line = found.File, found.Line
+			}
+		}
+	}
+}
+
+func printReviews(cmd *cobra.Command, output string, reviews []v1alpha1.RequestReview, traces []*gate.Trace) error {
+	if output != "json" && output != "yaml" {
+		for i, trace := range traces {
+			if i > 0 {
+				fmt.Fprintln(cmd.OutOrStdout())
+			}
+			if err := printTrace(cmd, trace, output == "wide"); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(reviews) == 1 {
+		return printObject(cmd.OutOrStdout(), output, &reviews[0])
+	}
+	return printObject(cmd.OutOrStdout(), output, &struct {
+		metav1.TypeMeta `json:",inline"`
+		Items           []v1alpha1.RequestReview `json:"items"`
+	}{metav1.TypeMeta{APIVersion: "v1", Kind: "List"}, reviews})
+}
+
+func typeMeta(kind string) metav1.TypeMeta {
+	return metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: kind}
+}
