@@ -14,12 +14,15 @@ import (
 	corelisters "k8s.io/client-go/listers/core/v1"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
+	"github.com/gatehouse-io/gatehouse/authz/grant"
 	"github.com/gatehouse-io/gatehouse/authz/guard"
 	"github.com/gatehouse-io/gatehouse/authz/rbac"
 )
 
 // newAuthorizer builds what /authorize asks: the Guards, then the RBAC index, over
-// the cluster's own objects. The checks hold once these have been read.
+// the cluster's own objects. The checks hold once these have been read. Until ctx
+// ends it also takes away grants that have ended, which is what ends the access
+// where the cluster's own RBAC decides, and reports on Guards.
 func newAuthorizer(ctx context.Context, client kubernetes.Interface, objects dynamic.Interface) (authorizer.Authorizer, []Check, error) {
 	typed := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(withoutManagedFields))
 	index := rbac.New(rbac.Options{})
@@ -30,7 +33,16 @@ func newAuthorizer(ctx context.Context, client kubernetes.Interface, objects dyn
 	namespaces := typed.Core().V1().Namespaces()
 	guards := guard.New(guard.Options{Namespaces: namespaceLabels{namespaces.Lister()}})
 	own := dynamicinformer.NewDynamicSharedInformerFactory(objects, 0)
-	if err := guards.Follow(own.ForResource(v1alpha1.SchemeGroupVersion.WithResource("guards")).Informer()); err != nil {
+	resource := v1alpha1.SchemeGroupVersion.WithResource("guards")
+	if err := guards.Follow(own.ForResource(resource).Informer()); err != nil {
+		return nil, nil, err
+	}
+	status, err := guard.NewReporter(guards, objects.Resource(resource), own.ForResource(resource).Informer())
+	if err != nil {
+		return nil, nil, err
+	}
+	grants, err := grant.New(client, typed.Rbac().V1(), grant.Options{})
+	if err != nil {
 		return nil, nil, err
 	}
 	decide, err := union.New(
@@ -47,6 +59,9 @@ func newAuthorizer(ctx context.Context, client kubernetes.Interface, objects dyn
 	}
 	typed.Start(ctx.Done())
 	own.Start(ctx.Done())
+	// Each replica does both: what one has done the others find done.
+	go status.Run(ctx)
+	go grants.Run(ctx)
 	return decide, checks, nil
 }
 

@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -59,4 +60,17 @@ func TestGuardsComeBeforeRoles(t *testing.T) {
 			t.Errorf("%s in %s: %v %s", c.verb, c.namespace, d, reason)
 		}
 	}
+}
+
+// TestEndedGrantsGo shows that attach takes away what has ended.
+func TestEndedGrantsGo(t *testing.T) {
+	client := fake.NewClientset(&rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "b", Namespace: "shop",
+		Annotations: map[string]string{v1alpha1.AnnotationExpiresAt: "2020-01-01T00:00:00Z"}}})
+	if _, _, err := newAuthorizer(t.Context(), client, watchedObjects()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the binding is deleted", func() bool {
+		_, err := client.RbacV1().RoleBindings("shop").Get(t.Context(), "b", metav1.GetOptions{})
+		return apierrors.IsNotFound(err)
+	})
 }

@@ -142,6 +142,8 @@ func withoutFiles(err error) []string {
 
 func TestManifestsGiveNoMoreThanIsNeeded(t *testing.T) {
 	all := printed(t, ManifestOptions{Image: "gatehouse"})
+	// What attach does besides reading, each with its one verb.
+	does := map[string]string{"rolebindings": "delete", "clusterrolebindings": "delete", "events": "create", "guards": "get", "guards/status": "update"}
 	for name, object := range all {
 		var rules []rbacv1.PolicyRule
 		switch o := object.(type) {
@@ -155,6 +157,9 @@ func TestManifestsGiveNoMoreThanIsNeeded(t *testing.T) {
 		}
 		for _, r := range rules {
 			for _, verb := range r.Verbs {
+				if !slices.ContainsFunc(r.Resources, func(resource string) bool { return does[resource] != verb }) {
+					continue
+				}
 				secrets := slices.Contains(r.Resources, "secrets")
 				if verb == "*" || !secrets && verb != "list" && verb != "watch" || secrets && verb != "create" && !slices.Equal(r.ResourceNames, []string{"gatehouse-attach-ca"}) {
 					t.Errorf("%s: %+v", name, r)

@@ -175,6 +175,20 @@ func TestStockCluster(t *testing.T) {
 		must("deleted", "delete", "guard", "frozen")
 		says(t, mia, false, "NotFound", "get", "pod", "till", "-n", "shop")
 	})
+	t.Run("a grant ends", func(t *testing.T) {
+		end := time.Now().Add(6 * time.Second).UTC().Format(time.RFC3339)
+		grant := "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: night, namespace: shop, annotations: {gatehouse.io/expires-at: \"" + end + "\", gatehouse.io/reason: night shift}}\n" +
+			"roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}\nsubjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: nina}]\n"
+		s.ca.issue(t, s.path("nina"), "nina")
+		nina := s.kubeconfig("nina", "client-certificate: "+s.path("nina.crt")+", client-key: "+s.path("nina.key"))
+		if out, err := s.kubectl(admin, grant, "create", "-f", "-"); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		says(t, nina, true, "No resources found", list...)
+		says(t, nina, false, `User "nina" cannot list`, list...)
+		says(t, admin, false, "NotFound", "get", "rolebinding", "night", "-n", "shop")
+		says(t, admin, true, "night shift", "get", "events.events.k8s.io", "-n", "shop", "-o", "jsonpath={.items[*].note}")
+	})
 	t.Run("a static token is somebody", func(t *testing.T) {
 		says(t, jane, true, "jane", "auth", "whoami")
 		nobody := s.kubeconfig("nobody", "token: jane-token-012345678")
