@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -79,7 +78,7 @@ in: name them with --group. Everybody is in system:authenticated.
 const everywhere = "*"
 
 func printAccess(cmd *cobra.Command, r *v1alpha1.AccessList, wide bool) error {
-	t := table{head: []string{"IN", "VERBS", "WHAT", "BY", "UNTIL"}}
+	t := table{head: []string{"IN", "VERBS", "WHAT", "BINDING", "UNTIL"}}
 	rows := func(in string, rules []v1alpha1.AccessRule) {
 		for i := range rules {
 			rule := &rules[i]
@@ -88,7 +87,7 @@ func printAccess(cmd *cobra.Command, r *v1alpha1.AccessList, wide bool) error {
 			}
 			by := ""
 			if len(rule.Sources) > 0 {
-				by = rule.Sources[0].Kind + " " + rule.Sources[0].Name
+				by = rule.Sources[0].Name
 			}
 			if wide {
 				var sources []string
@@ -107,12 +106,6 @@ func printAccess(cmd *cobra.Command, r *v1alpha1.AccessList, wide bool) error {
 	rows(everywhere, r.Status.Cluster)
 	for i := range r.Status.Namespaces {
 		rows(r.Status.Namespaces[i].Namespace, r.Status.Namespaces[i].Rules)
-	}
-	if !slices.ContainsFunc(t.rows, func(row []string) bool { return row[4] != "" }) {
-		t.head = t.head[:4]
-		for i := range t.rows {
-			t.rows[i] = t.rows[i][:4]
-		}
 	}
 	if len(t.rows) == 0 {
 		_, err := fmt.Fprintln(cmd.OutOrStdout(), "nothing, as far as RBAC goes")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 	"github.com/gatehouse-io/gatehouse/authz/review"
@@ -63,6 +64,14 @@ With -f the object in a file is what is requested: gatehouse explain create -f F
 			who, extra, err := w.requester(cmd.Context(), as, groups)
 			if err != nil {
 				return err
+			}
+			for _, group := range []struct{ name, says string }{
+				{user.SystemPrivilegedGroup, "an API server that is not gatehouse serve lets the group %s do everything, and asks nobody"},
+				{user.NodesGroup, "the Node authorizer, which is not asked, may allow the group %s more"},
+			} {
+				if slices.Contains(who.Groups, group.name) {
+					w.note(group.says, group.name)
+				}
 			}
 			var reviews []v1alpha1.RequestReview
 			var traces []*gate.Trace

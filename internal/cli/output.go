@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -92,21 +93,28 @@ const columnGap = 2
 
 // print writes the table, at most width characters wide: cells that are too long
 // go on below themselves. Nothing is left out, since two names that begin alike
-// are not the same. A width of 0 is no limit.
+// are not the same. A width of 0 is no limit. Columns with nothing in them are not
+// shown.
 func (t *table) print(w io.Writer, width int) error {
-	widths := make([]int, len(t.head))
+	t.dropEmpty()
+	widths, words := make([]int, len(t.head)), make([]int, len(t.head))
 	rows := append([][]string{t.head}, t.rows...)
 	for i, row := range rows {
-		if i > 0 {
-			for j := range row {
-				row[j] = gate.Plain(row[j])
+		for j, cell := range row {
+			if i > 0 {
+				row[j] = gate.Plain(cell)
+			}
+			widths[j] = max(widths[j], utf8.RuneCountInString(row[j]))
+			for word := range strings.FieldsSeq(row[j]) {
+				words[j] = max(words[j], utf8.RuneCountInString(word))
 			}
 		}
-		for j, cell := range row {
-			widths[j] = max(widths[j], utf8.RuneCountInString(cell))
-		}
 	}
-	fit(widths, width-columnGap*(len(widths)-1), width)
+	if width > 0 {
+		room := width - columnGap*(len(widths)-1)
+		fit(widths, room, words) // between words, as long as that is enough
+		fit(widths, room, nil)
+	}
 	for _, row := range rows {
 		cells := make([][]string, len(row))
 		lines := 0
@@ -132,17 +140,30 @@ func (t *table) print(w io.Writer, width int) error {
 	return nil
 }
 
-// fit makes the widest columns narrower until all of them have room.
-func fit(widths []int, room, width int) {
-	const least = 8
-	for sum(widths) > room && width > 0 {
-		widest := 0
+func (t *table) dropEmpty() {
+	for j := len(t.head) - 1; j >= 0; j-- {
+		if slices.ContainsFunc(t.rows, func(row []string) bool { return row[j] != "" }) {
+			continue
+		}
+		t.head = slices.Delete(t.head, j, j+1)
+		for i := range t.rows {
+			t.rows[i] = slices.Delete(t.rows[i], j, j+1)
+		}
+	}
+}
+
+// fit makes the widest columns narrower until all of them have room, but none
+// narrower than least says.
+func fit(widths []int, room int, least []int) {
+	const narrowest = 8
+	for sum(widths) > room {
+		widest := -1
 		for j := range widths {
-			if widths[j] > widths[widest] {
+			if (least == nil || widths[j] > least[j]) && widths[j] > narrowest && (widest < 0 || widths[j] > widths[widest]) {
 				widest = j
 			}
 		}
-		if widths[widest] <= least {
+		if widest < 0 {
 			return
 		}
 		widths[widest]--
@@ -175,7 +196,7 @@ func breakAt(text []rune, width int) int {
 			return i
 		}
 	}
-	for i := width - 1; i > width/2; i-- {
+	for i := width - 1; i > width/4; i-- {
 		if strings.ContainsRune(",/:-.", text[i]) {
 			return i + 1
 		}

@@ -28,9 +28,11 @@ gatehouse.io	subjectsreviews	SubjectsReview	subjectsreview	false
 gatehouse.io	accesslists	AccessList	accesslist	false		
 `
 
-// ofRules are resources that stand in rules alone: nothing serves them.
+// ofRules are resources and subresources that stand in rules alone: no discovery
+// lists them, those of nodes because kubelets serve them.
 const ofRules = `	users			false		
 	groups			false		
+	nodes	Node	node	false	no	checkpoint,configz,healthz,log,metrics,pods,spec,stats
 authentication.k8s.io	uids			false		
 authentication.k8s.io	userextras			false		
 certificates.k8s.io	signers			false		
@@ -60,6 +62,11 @@ func builtInCatalog() *catalog {
 func (c *catalog) addTable(table string) {
 	for line := range strings.Lines(table) {
 		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		at := slices.IndexFunc(c.all, func(have resource) bool { return have.group == f[0] && have.resource == f[1] })
+		if at >= 0 {
+			c.all[at].subresources = append(c.all[at].subresources, split(f[6])...)
+			continue
+		}
 		c.all = append(c.all, resource{group: f[0], resource: f[1], kind: f[2], singular: f[3], namespaced: f[4] == "true", short: split(f[5]), subresources: split(f[6])})
 	}
 }

@@ -137,7 +137,11 @@ func (w *world) readCluster(ctx context.Context, flags *clusterFlags) (err error
 	if len(silent) > 0 {
 		w.note("the servers of %s do not answer, and their resources are not known", strings.Join(silent, ", "))
 	}
-	w.view, err = cluster.FromLive(ctx, w.config, cluster.LiveOptions{})
+	kinds := []cluster.Kind{cluster.Roles, cluster.RoleBindings, cluster.ClusterRoles, cluster.ClusterRoleBindings}
+	if _, ok := w.catalog.find("guards." + v1alpha1.GroupName); ok {
+		kinds = append(kinds, cluster.Guards, cluster.Namespaces) // which Guards may select by labels
+	}
+	w.view, err = cluster.FromLive(ctx, w.config, cluster.LiveOptions{Kinds: kinds})
 	if _, ok := errors.AsType[*cluster.ForbiddenError](err); ok {
 		return coded(exitUnreadable, err)
 	}

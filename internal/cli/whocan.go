@@ -115,7 +115,7 @@ func (w *world) printSubjects(cmd *cobra.Command, r *v1alpha1.SubjectsReview, a 
 		if in == "" {
 			in = everywhere
 		}
-		binding, role := named(&s.Binding), named(&s.Role)
+		binding, role := s.Binding.Name, s.Role.Name
 		if wide {
 			binding, role = whole(&s.Binding), whole(&s.Role)
 		}
@@ -165,15 +165,6 @@ func showSubject(kind, namespace, name string) string {
 		return "user:" + name
 	}
 	return name
-}
-
-// named is the name of a source, and the part of it.
-func named(s *v1alpha1.TraceSource) string {
-	text := s.Name
-	if s.Part != "" {
-		text += " " + s.Part
-	}
-	return text
 }
 
 // whole is everything about a source.
