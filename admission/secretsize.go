@@ -63,8 +63,8 @@ func (p *SecretSize) Validate(ctx context.Context, a admission.Attributes, _ adm
 	}
 	if size > p.Limit {
 		warning.AddWarning(ctx, "", fmt.Sprintf(
-			"Secret %s holds %s, more than %s: a Secret is for small sensitive data; keep the bulk elsewhere and only its key here",
-			secret.Name, bytesText(size), bytesText(p.Limit)))
+			"Secret %s holds %d bytes, more than %s: a Secret is for small sensitive data; keep the bulk elsewhere and only its key here",
+			secret.Name, size, bytesText(p.Limit)))
 	}
 	return nil
 }

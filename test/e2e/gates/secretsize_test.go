@@ -22,7 +22,7 @@ func TestSecretSizeWarning(t *testing.T) {
 	}
 	_, err = secrets.Create(ctx, opaque("big", map[string]string{"k": strings.Repeat("x", 64<<10), "l": "x"}), create)
 	passes(t, err)
-	if got := admin.take(); !strings.Contains(got, "Secret big holds 65537, more than 64Ki") || !strings.Contains(got, "small sensitive data") {
+	if got := admin.take(); !strings.Contains(got, "Secret big holds 65537 bytes, more than 64Ki") || !strings.Contains(got, "small sensitive data") {
 		t.Errorf("warning above the limit is %q", got)
 	}
 	big, err := secrets.Get(ctx, "small", metav1.GetOptions{})
