@@ -59,13 +59,13 @@ in: name them with --group. Everybody is in system:authenticated.
 			if n := w.guards.Len(); n > 0 {
 				w.note("Guards may refuse a part of this: gatehouse explain asks them about one request")
 			}
-			if !v.offline() {
-				for _, missing := range r.Status.Errors {
-					w.note("%s", missing)
-				}
-				return nil
+			if v.offline() {
+				return incomplete(r.Status.Errors)
 			}
-			return incomplete(r.Status.Errors)
+			for _, missing := range r.Status.Errors { // in a cluster, that is how it is
+				w.note("%s", missing)
+			}
+			return nil
 		},
 	}
 	v.add(cmd)

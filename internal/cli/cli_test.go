@@ -20,10 +20,13 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
+		UpdateScripts:       *update,
 		// A script cannot spell it.
 		Setup: func(env *testscript.Env) error { env.Setenv("ESC", "\x1b"); return nil },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exitcode": exitCodeIs,
+			"exitcode":  exitCodeIs,
+			"api":       startAPI,
+			"apiwrites": apiWrites,
 		},
 	})
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
@@ -75,6 +76,7 @@ With -f the object in a file is what is requested: gatehouse explain create -f F
 			}
 			var reviews []v1alpha1.RequestReview
 			var traces []*gate.Trace
+			var missing []string
 			denied := false
 			for i := range actions {
 				r := v1alpha1.RequestReview{TypeMeta: typeMeta("RequestReview")}
@@ -86,16 +88,19 @@ With -f the object in a file is what is requested: gatehouse explain create -f F
 				}
 				w.locate(trace)
 				r.Status = review.Status(trace)
-				denied = denied || !r.Status.Allowed
+				if !r.Status.Allowed {
+					denied = true
+					missing = append(missing, w.missingRoles(who, actions[i].namespace)...)
+				}
 				reviews, traces = append(reviews, r), append(traces, trace)
 			}
 			if err := printReviews(cmd, v.output, reviews, traces); err != nil {
 				return err
 			}
-			if denied {
-				return errDenied
+			if err := incomplete(missing); err != nil || !denied {
+				return err
 			}
-			return nil
+			return errDenied
 		},
 	}
 	v.add(cmd)
@@ -124,6 +129,21 @@ func (w *world) actions(cmd *cobra.Command, args []string, file string, flags re
 		all = append(all, w.actionOn(args[0], &objects[i], flags))
 	}
 	return all, nil
+}
+
+// missingRoles are the roles that files bind somebody to and do not hold. Whoever
+// is refused without them may be allowed in the cluster.
+func (w *world) missingRoles(who user.Info, namespace string) (missing []string) {
+	if w.config != nil {
+		return nil
+	}
+	_, err := w.index.PolicyRulesFor(who, namespace)
+	if all, ok := err.(utilerrors.Aggregate); ok {
+		for _, err := range all.Errors() {
+			missing = append(missing, err.Error())
+		}
+	}
+	return missing
 }
 
 // locate adds the places in files to the Guards of a trace. RBAC's are there.

@@ -31,16 +31,13 @@ func checkOutput(format string, formats ...string) error {
 
 // printObject writes an object as JSON or YAML.
 func printObject(w io.Writer, format string, object any) error {
-	var data []byte
-	var err error
-	if format == "json" {
-		var out bytes.Buffer
-		enc := json.NewEncoder(&out)
-		enc.SetIndent("", "  ")
-		err = enc.Encode(object)
-		data = escapeControls(out.Bytes())
-	} else {
-		data, err = yaml.Marshal(object)
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetIndent("", "  ")
+	err := enc.Encode(object)
+	data := escapeControls(out.Bytes())
+	if err == nil && format == "yaml" {
+		data, err = yaml.JSONToYAML(data)
 	}
 	if err == nil {
 		_, err = w.Write(data)

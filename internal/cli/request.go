@@ -44,7 +44,7 @@ func (w *world) action(args []string, flags requestFlags) (action, error) {
 		return a, nil
 	}
 	kind, name, _ := strings.Cut(what, "/")
-	if name != "" && len(args) > 2 && strings.Contains(name, "/") || kind == "" {
+	if kind == "" || strings.Contains(name, "/") && len(args) > 2 {
 		return a, coded(exitUsage, fmt.Errorf("%q is no resource", what))
 	}
 	a.subresource = flags.subresource
@@ -66,8 +66,6 @@ func (w *world) action(args []string, flags requestFlags) (action, error) {
 		if len(args) == 2 {
 			w.note("%s is the subresource %s of all %s; for an object of that name write %s %s", what, name, a.resource, kind, name)
 		}
-	case name != "" && len(args) > 2:
-		return a, coded(exitUsage, fmt.Errorf("the object is named twice, %q and %q", name, args[2]))
 	case name != "":
 		a.name = name
 	}
