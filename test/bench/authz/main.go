@@ -52,7 +52,8 @@ func run(runs int, length time.Duration, out string) error {
 	}
 	section := fmt.Sprintf("## Authorization beside upstream's authorizers\n\n"+
 		"- Date: %s\n- Versions: Kubernetes v1.37.2, %s\n- Machine: %s; load average before the run %s\n- Command: `make bench-authz`\n\n"+
-		"Medians of %d runs of %v, both sides in one process on one core, so that time is CPU time. The ratio is upstream's time over gatehouse's: how many times faster.\n\n%s",
+		"Medians of %d runs of %v, both sides in one process on one core, so that time is CPU time. The ratio is upstream's time over gatehouse's: how many times faster. "+
+		"Requests are those of 100 requesters in turn, whose entries stay in the processor's caches; *rare* ones are of 20,000, who are not at work and are read from memory each time.\n%s",
 		time.Now().UTC().Format(time.DateOnly), runtime.Version(), page.Machine(), load, runs, length, table)
 	return page.Rewrite(out, "bench-authz", section)
 }

@@ -12,6 +12,7 @@ type result map[string][]float64 // by unit: ns/op, B/op, allocs/op
 
 // row is one benchmark, of both sides where upstream has one.
 type row struct {
+	pkg   string // authz/rbac
 	name  string // without Benchmark and without the side
 	sides map[string]result
 }
@@ -19,16 +20,20 @@ type row struct {
 // parse reads the lines of `go test -bench`. Rows are in the order they ran in.
 func parse(output string) []row {
 	var rows []row
+	pkg := ""
 	for line := range strings.Lines(output) {
 		fields := strings.Fields(line)
+		if len(fields) == 2 && fields[0] == "pkg:" {
+			pkg = strings.TrimPrefix(fields[1], "github.com/gatehouse-io/gatehouse/")
+		}
 		if len(fields) < 4 || !strings.HasPrefix(fields[0], "Benchmark") {
 			continue
 		}
 		name, side := split(strings.TrimPrefix(fields[0], "Benchmark"))
-		at := slices.IndexFunc(rows, func(r row) bool { return r.name == name })
+		at := slices.IndexFunc(rows, func(r row) bool { return r.pkg == pkg && r.name == name })
 		if at < 0 {
 			at = len(rows)
-			rows = append(rows, row{name: name, sides: map[string]result{}})
+			rows = append(rows, row{pkg: pkg, name: name, sides: map[string]result{}})
 		}
 		if rows[at].sides[side] == nil {
 			rows[at].sides[side] = result{}
@@ -42,14 +47,15 @@ func parse(output string) []row {
 	return rows
 }
 
-// split takes the part side=… out of a name.
+// split takes the side out of a name: a part side=upstream, or upstream alone.
 func split(name string) (rest, side string) {
 	side = "gatehouse"
 	var parts []string
 	for part := range strings.SplitSeq(name, "/") {
-		if s, ok := strings.CutPrefix(part, "side="); ok {
+		switch s := strings.TrimPrefix(part, "side="); s {
+		case "gatehouse", "upstream":
 			side = s
-		} else {
+		default:
 			parts = append(parts, part)
 		}
 	}
@@ -58,8 +64,12 @@ func split(name string) (rest, side string) {
 
 func render(rows []row) string {
 	var b strings.Builder
-	b.WriteString("| benchmark | ratio | gatehouse | upstream | gatehouse's allocations | upstream's |\n|---|---|---|---|---|---|\n")
-	for _, r := range rows {
+	pkg := ""
+	for i, r := range rows {
+		if i == 0 || r.pkg != pkg {
+			pkg = r.pkg
+			fmt.Fprintf(&b, "\n### %s\n\n| benchmark | ratio | gatehouse | upstream | gatehouse's allocations | upstream's |\n|---|---|---|---|---|---|\n", pkg)
+		}
 		ours, theirs := r.sides["gatehouse"], r.sides["upstream"]
 		ratio := ""
 		if a, ok := median(ours["ns/op"]); ok {
