@@ -103,10 +103,10 @@ func FromFiles(ctx context.Context, paths []string, stdin io.Reader, opts FileOp
 		return nil, err
 	}
 	if assumed > 0 {
-		v.Notes = append(v.Notes, fmt.Sprintf("%s no namespace, and taken to be in %q", count(assumed, "object names", "objects name"), opts.Namespace))
+		v.Notes = append(v.Notes, fmt.Sprintf("%s taken to be in %q", count(assumed, "object names no namespace and is", "objects name no namespace and are"), opts.Namespace))
 	}
 	if r.others > 0 {
-		v.Notes = append(v.Notes, fmt.Sprintf("%s no Kubernetes objects", count(r.others, "document is", "documents are")))
+		v.Notes = append(v.Notes, count(r.others, "document of the folders is no Kubernetes object", "documents of the folders are no Kubernetes objects"))
 	}
 	v.aggregate()
 	return v, nil
