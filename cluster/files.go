@@ -71,10 +71,11 @@ func FromFiles(ctx context.Context, paths []string, stdin io.Reader, opts FileOp
 			return
 		}
 		var source gate.Source
+		var rules []int
 		var found []*v1alpha1.FieldError
 		var noNamespace bool
 		if fresh != nil {
-			source, noNamespace, found = o.read(fresh, opts.Namespace)
+			source, rules, noNamespace, found = o.read(fresh, opts.Namespace)
 		}
 		for _, e := range found {
 			r.problems.add(e)
@@ -85,7 +86,7 @@ func FromFiles(ctx context.Context, paths []string, stdin io.Reader, opts FileOp
 		case fresh == nil:
 			v.Aside++
 		case len(found) == 0:
-			v.add(fresh, source)
+			v.add(fresh, source, rules)
 			if noNamespace {
 				assumed++
 			}
@@ -274,8 +275,8 @@ func (r *reader) item(p *piece, roots []*yaml.Node) {
 	}
 	var inherited typeMeta
 	if !saysKind(root) {
-		var wait bool
-		if inherited, wait = p.list.kindOfItems(p); wait {
+		var aside bool
+		if inherited, aside = p.list.kindOfItems(p); aside {
 			return
 		}
 	}
@@ -324,11 +325,9 @@ func (r *reader) envelope(p *piece, roots []*yaml.Node, parsed bool) {
 		}
 		inner = itemsOf(said)
 	}
-	waiting := p.list.settle(inner)
-	if inner == (typeMeta{}) && len(waiting) > 0 && r.leaveAside(p, said) {
-		return // a file that happens to have items, such as the values of a chart
-	}
-	for _, waiting := range waiting {
+	// A file of a folder may happen to have items, such as the values of a chart.
+	aside := parsed && inner == (typeMeta{}) && r.leaveAside(p, said)
+	for _, waiting := range p.list.settle(inner, aside) {
 		if roots, problem := parse(waiting); problem == nil {
 			r.item(waiting, roots)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/tools/txtar"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 )
@@ -78,8 +79,11 @@ func describe(v *View, err error) string {
 		return err.Error() + "\n"
 	}
 	var out strings.Builder
-	rules := func(rules []rbacv1.PolicyRule) {
-		for _, r := range rules {
+	rules := func(rules []rbacv1.PolicyRule, lines []int) {
+		for i, r := range rules {
+			if i < len(lines) {
+				fmt.Fprintf(&out, "  %d:", lines[i])
+			}
 			fmt.Fprintf(&out, "  %v %v%v%v%v\n", r.Verbs, r.APIGroups, r.Resources, r.ResourceNames, r.NonResourceURLs)
 		}
 	}
@@ -91,7 +95,7 @@ func describe(v *View, err error) string {
 	}
 	for _, h := range v.ClusterRoles {
 		fmt.Fprintln(&out, h.Source)
-		rules(h.Object.Rules)
+		rules(h.Object.Rules, h.Rules)
 	}
 	for _, h := range v.ClusterRoleBindings {
 		fmt.Fprintln(&out, h.Source)
@@ -99,7 +103,7 @@ func describe(v *View, err error) string {
 	}
 	for _, h := range v.Roles {
 		fmt.Fprintln(&out, h.Source)
-		rules(h.Object.Rules)
+		rules(h.Object.Rules, h.Rules)
 	}
 	for _, h := range v.RoleBindings {
 		fmt.Fprintln(&out, h.Source)
@@ -317,6 +321,71 @@ func TestWritingsAreEqual(t *testing.T) {
 			}
 		})
 	}
+}
+
+// uncut reads data as one piece of YAML, and so without the splitter.
+func uncut(data []byte) (objects []metav1.Object, ok bool) {
+	opts := FileOptions{}
+	opts.setDefaults()
+	r := &reader{opts: opts, problems: problems{most: 1}}
+	r.named.Store("", true)
+	r.take = func(o *object) {
+		fresh, wrong, _ := o.fresh()
+		if fresh == nil {
+			ok = ok && wrong == ""
+			return
+		}
+		if _, _, _, problems := o.read(fresh, opts.Namespace); len(problems) > 0 {
+			ok = false
+		}
+		objects = append(objects, fresh)
+	}
+	ok = true
+	r.piece(&piece{line: 1, col: 1, data: data})
+	return objects, ok && r.problems.err() == nil
+}
+
+// FuzzCuts checks that cutting a file into pieces changes nothing in what it says.
+func FuzzCuts(f *testing.F) {
+	hidden := strings.ReplaceAll(strings.TrimSpace(devs), "\n", "\n  ")
+	f.Add([]byte(devs + "---\n" + devs))
+	f.Add([]byte("apiVersion: v1\nitems:\n- " + hidden + "\n- " + hidden + "\nkind: List\n"))
+	f.Add([]byte("a: |\n  items:\nitems: # x\n  - " + strings.ReplaceAll(hidden, "\n", "\n  ") + "\n...\n"))
+	f.Add([]byte("x: \"\nitems:\n- " + hidden + "\ny: \"\n"))
+	f.Add([]byte("x: 'a\n---\nb'\n"))
+	f.Add([]byte(`{"items":[{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"Role","metadata":{"name":"a"}}],"apiVersion":"v1","kind":"List"}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		v, err := FromFiles(context.Background(), []string{"-"}, bytes.NewReader(data), FileOptions{})
+		if err != nil {
+			return
+		}
+		whole, ok := uncut(data)
+		if !ok {
+			return // JSON that YAML does not read
+		}
+		have := map[string]metav1.Object{}
+		for _, h := range v.Roles {
+			have["Role/"+h.Object.Namespace+"/"+h.Object.Name] = h.Object
+		}
+		for _, h := range v.RoleBindings {
+			have["RoleBinding/"+h.Object.Namespace+"/"+h.Object.Name] = h.Object
+		}
+		for _, o := range whole {
+			kind := ""
+			switch o.(type) {
+			case *rbacv1.Role:
+				kind = "Role"
+			case *rbacv1.RoleBinding:
+				kind = "RoleBinding"
+			default:
+				continue
+			}
+			key := kind + "/" + o.GetNamespace() + "/" + o.GetName()
+			if have[key] == nil || !sameMeaning(have[key], o) {
+				t.Errorf("%s is %+v in pieces, and %+v as a whole", key, have[key], o)
+			}
+		}
+	})
 }
 
 func FuzzFromFiles(f *testing.F) {

@@ -154,6 +154,6 @@ func (v *View) addLive(kind Kind, object runtime.Object) error {
 		return errors.New("the answer is no list of " + string(kind))
 	}
 	o.SetManagedFields(nil)
-	v.add(o, gate.Source{Kind: string(kind), Namespace: o.GetNamespace(), Name: o.GetName()})
+	v.add(o, gate.Source{Kind: string(kind), Namespace: o.GetNamespace(), Name: o.GetName()}, nil)
 	return nil
 }

@@ -137,7 +137,7 @@ func (o *object) fresh() (fresh metav1.Object, wrong, hint string) {
 
 // read decodes an object that a View holds into fresh, and says what is wrong.
 // assumed reports that it names no namespace and is taken to be in the one given.
-func (o *object) read(fresh metav1.Object, namespace string) (source gate.Source, assumed bool, problems []*v1alpha1.FieldError) {
+func (o *object) read(fresh metav1.Object, namespace string) (source gate.Source, rules []int, assumed bool, problems []*v1alpha1.FieldError) {
 	id := o.identity(namespace)
 	d := &decoder{piece: o.piece, left: mostAliased, at: map[string]*yaml.Node{"": o.node}, what: shown(id.Source)}
 	v := reflect.ValueOf(fresh).Elem()
@@ -168,7 +168,28 @@ func (o *object) read(fresh metav1.Object, namespace string) (source gate.Source
 			d.rbac(f)
 		}
 	}
-	return id.Source, assumed, d.problems
+	return id.Source, d.ruleLines(fresh), assumed, d.problems
+}
+
+// ruleLines are the lines on which the rules of a role begin.
+func (d *decoder) ruleLines(o metav1.Object) []int {
+	n := 0
+	switch o := o.(type) {
+	case *rbacv1.Role:
+		n = len(o.Rules)
+	case *rbacv1.ClusterRole:
+		if o.AggregationRule == nil { // else they come from other roles
+			n = len(o.Rules)
+		}
+	}
+	var lines []int
+	for i := range n {
+		if at := d.at[fmt.Sprintf("rules[%d]", i)]; at != nil && len(d.problems) == 0 {
+			line, _ := d.piece.at(at.Line, at.Column)
+			lines = append(lines, line)
+		}
+	}
+	return lines
 }
 
 // identity is what the object says it is; what of it is malformed is left out.

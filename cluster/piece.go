@@ -46,27 +46,28 @@ type list struct {
 	mu      sync.Mutex
 	known   bool     // the envelope has been read, or could not be
 	items   typeMeta // what items are that do not say it; empty where that is not known
+	aside   bool     // items that do not say it are none of ours
 	waiting []*piece // items that wait for the envelope
 }
 
-// kindOfItems says what an item is that does not say it itself. Where that is not
-// known yet it keeps the item, for settle to hand out.
-func (l *list) kindOfItems(p *piece) (items typeMeta, wait bool) {
+// kindOfItems says what an item is that does not say it itself, or that it is left
+// aside. Where that is not known yet it keeps the item, for settle to hand out.
+func (l *list) kindOfItems(p *piece) (items typeMeta, aside bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.known {
 		l.waiting = append(l.waiting, p)
 		return typeMeta{}, true
 	}
-	return l.items, false
+	return l.items, l.aside
 }
 
 // settle says what the items are, and returns those that waited for it.
-func (l *list) settle(items typeMeta) []*piece {
+func (l *list) settle(items typeMeta, aside bool) []*piece {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	waiting := l.waiting
-	l.known, l.items, l.waiting = true, items, nil
+	l.known, l.items, l.aside, l.waiting = true, items, aside, nil
 	return waiting
 }
 

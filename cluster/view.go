@@ -33,6 +33,9 @@ type View struct {
 type Held[T any] struct {
 	Object T
 	Source gate.Source
+	// Rules are the lines on which the rules of a role begin; nil where rules are not
+	// those of the file.
+	Rules []int
 }
 
 // Kind is a kind that a View holds.
@@ -81,30 +84,51 @@ func (v *View) Source(kind Kind, namespace, name string) (gate.Source, bool) {
 }
 
 func find[T metav1.Object](all []Held[T], namespace, name string) (gate.Source, bool) {
+	source, _, ok := findRules(all, namespace, name)
+	return source, ok
+}
+
+func findRules[T metav1.Object](all []Held[T], namespace, name string) (gate.Source, []int, bool) {
 	at, ok := slices.BinarySearchFunc(all, [2]string{namespace, name}, func(h Held[T], want [2]string) int {
 		return cmp.Or(cmp.Compare(h.Source.Namespace, want[0]), cmp.Compare(h.Source.Name, want[1]))
 	})
 	if !ok {
-		return gate.Source{}, false
+		return gate.Source{}, nil, false
 	}
-	return all[at].Source, true
+	return all[at].Source, all[at].Rules, true
+}
+
+// Rule is where a rule of a role was read from, by its place among them: the line
+// of the role where that of the rule is not known.
+func (v *View) Rule(kind Kind, namespace, name string, rule int) (gate.Source, bool) {
+	source, lines, ok := gate.Source{}, []int(nil), false
+	switch kind {
+	case Roles:
+		source, lines, ok = findRules(v.Roles, namespace, name)
+	case ClusterRoles:
+		source, lines, ok = findRules(v.ClusterRoles, "", name)
+	}
+	if ok && rule < len(lines) {
+		source.Line = lines[rule]
+	}
+	return source, ok
 }
 
 // add puts an object into the View. The caller is the only one to write it.
-func (v *View) add(object metav1.Object, source gate.Source) {
+func (v *View) add(object metav1.Object, source gate.Source, rules []int) {
 	switch o := object.(type) {
 	case *rbacv1.Role:
-		v.Roles = append(v.Roles, Held[*rbacv1.Role]{o, source})
+		v.Roles = append(v.Roles, Held[*rbacv1.Role]{o, source, rules})
 	case *rbacv1.RoleBinding:
-		v.RoleBindings = append(v.RoleBindings, Held[*rbacv1.RoleBinding]{o, source})
+		v.RoleBindings = append(v.RoleBindings, Held[*rbacv1.RoleBinding]{o, source, rules})
 	case *rbacv1.ClusterRole:
-		v.ClusterRoles = append(v.ClusterRoles, Held[*rbacv1.ClusterRole]{o, source})
+		v.ClusterRoles = append(v.ClusterRoles, Held[*rbacv1.ClusterRole]{o, source, rules})
 	case *rbacv1.ClusterRoleBinding:
-		v.ClusterRoleBindings = append(v.ClusterRoleBindings, Held[*rbacv1.ClusterRoleBinding]{o, source})
+		v.ClusterRoleBindings = append(v.ClusterRoleBindings, Held[*rbacv1.ClusterRoleBinding]{o, source, rules})
 	case *v1alpha1.Guard:
-		v.Guards = append(v.Guards, Held[*v1alpha1.Guard]{o, source})
+		v.Guards = append(v.Guards, Held[*v1alpha1.Guard]{o, source, rules})
 	case *corev1.Namespace:
-		v.Namespaces = append(v.Namespaces, Held[*corev1.Namespace]{o, source})
+		v.Namespaces = append(v.Namespaces, Held[*corev1.Namespace]{o, source, rules})
 	}
 }
 

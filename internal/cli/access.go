@@ -48,6 +48,10 @@ in: name them with --group. Everybody is in system:authenticated.
 			r := &v1alpha1.AccessList{TypeMeta: typeMeta("AccessList"), Spec: v1alpha1.AccessListSpec{Namespace: limit}}
 			r.Spec.User, r.Spec.Groups = info.Name, info.Groups
 			r.Status = review.Access(w.index, &r.Spec, review.Options{})
+			w.locateRules(r.Status.Cluster)
+			for i := range r.Status.Namespaces {
+				w.locateRules(r.Status.Namespaces[i].Rules)
+			}
 			if v.output == "json" || v.output == "yaml" {
 				err = printObject(cmd.OutOrStdout(), v.output, r)
 			} else {
@@ -72,6 +76,14 @@ in: name them with --group. Everybody is in system:authenticated.
 	cmd.Flags().Lookup("namespace").Usage = "only this namespace, and the cluster (default: every namespace)"
 	cmd.Flags().StringArrayVar(&groups, "group", nil, "a group the subject is in; may be repeated")
 	return cmd
+}
+
+func (w *world) locateRules(rules []v1alpha1.AccessRule) {
+	for i := range rules {
+		for j := range rules[i].Sources {
+			w.locateAPI(&rules[i].Sources[j])
+		}
+	}
 }
 
 // everywhere stands in a table for the cluster: every namespace, and none.

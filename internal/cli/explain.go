@@ -146,16 +146,42 @@ func (w *world) missingRoles(who user.Info, namespace string) (missing []string)
 	return missing
 }
 
-// locate adds the places in files to the Guards of a trace. RBAC's are there.
+// locate adds to the sources of a trace the places in files that the gates do not
+// know: those of Guards, and of single rules.
 func (w *world) locate(t *gate.Trace) {
-	for i := range t.Steps {
-		for j := range t.Steps[i].Sources {
-			s := &t.Steps[i].Sources[j]
-			if found, ok := w.view.Source(cluster.Kind(s.Kind), s.Namespace, s.Name); ok && s.File == "" {
-				s.File, s.Line = found.File, found.Line
-			}
+	each := func(sources []gate.Source) {
+		for i := range sources {
+			s := &sources[i]
+			s.File, s.Line = w.placeOf(s.Kind, s.Namespace, s.Name, s.Part, s.File, s.Line)
 		}
 	}
+	for i := range t.Steps {
+		each(t.Steps[i].Sources)
+		for j := range t.Steps[i].Misses {
+			each(t.Steps[i].Misses[j].Sources)
+		}
+	}
+}
+
+// placeOf is where an object, or a part of it, was read from; file and line where
+// nothing better is known.
+func (w *world) placeOf(kind, namespace, name, part, file string, line int) (string, int) {
+	found, ok := w.view.Source(cluster.Kind(kind), namespace, name)
+	var rule int
+	if n, _ := fmt.Sscanf(part, "rules[%d]", &rule); n == 1 {
+		found, ok = w.view.Rule(cluster.Kind(kind), namespace, name, rule)
+	}
+	if !ok {
+		return file, line
+	}
+	return found.File, found.Line
+}
+
+// locateAPI is locate for a source of an API kind.
+func (w *world) locateAPI(s *v1alpha1.TraceSource) {
+	var line int
+	s.File, line = w.placeOf(s.Kind, s.Namespace, s.Name, s.Part, s.File, int(s.Line))
+	s.Line = int32(line)
 }
 
 func printReviews(cmd *cobra.Command, output string, reviews []v1alpha1.RequestReview, traces []*gate.Trace) error {

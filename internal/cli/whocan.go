@@ -94,6 +94,9 @@ func (w *world) whoCan(r *v1alpha1.SubjectsReview, anyNamespace bool) error {
 		if err != nil {
 			return coded(exitUsage, err)
 		}
+		for i := range status.Subjects {
+			w.locateAPI(&status.Subjects[i].Role)
+		}
 		status.Subjects = append(r.Status.Subjects, status.Subjects...)
 		r.Status = status
 		if !all || status.Continue == "" {
