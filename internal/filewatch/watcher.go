@@ -19,6 +19,10 @@ const (
 	// settleInterval lies between the two reads that must be equal.
 	settleInterval = 20 * time.Millisecond
 
+	// emptySettles is how often in a row a file must be found empty: one that is
+	// written in place is empty for a moment, which on a busy machine is a long one.
+	emptySettles = 8
+
 	// settleTries bounds the wait for a file that never stops changing.
 	settleTries = 15
 
@@ -95,9 +99,10 @@ func (w *Watcher) fresh() bool {
 		w.readAt.Sub(info.ModTime()) > racyWindow
 }
 
-// settled reads the file until two reads agree.
+// settled reads the file until two reads agree, or more where it is empty.
 func (w *Watcher) settled(ctx context.Context) ([]byte, fs.FileInfo, time.Time, error) {
 	data, info, at, err := w.read()
+	agreed := 0
 	for range settleTries {
 		if err == nil && sha256.Sum256(data) == w.sum {
 			break // what is in force: nothing is being written, or it is not begun
@@ -111,7 +116,10 @@ func (w *Watcher) settled(ctx context.Context) ([]byte, fs.FileInfo, time.Time, 
 		stable := err == nil && nextErr == nil && sha256.Sum256(next) == sha256.Sum256(data) ||
 			err != nil && nextErr != nil && err.Error() == nextErr.Error()
 		data, info, at, err = next, nextInfo, nextAt, nextErr
-		if stable {
+		if agreed++; !stable {
+			agreed = 0
+		}
+		if agreed >= emptySettles || agreed > 0 && (err != nil || len(data) > 0) {
 			break
 		}
 	}
