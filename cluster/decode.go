@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"reflect"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -258,15 +257,21 @@ func (d *decoder) wrongType(n *yaml.Node, path, want string) {
 	d.fail(n, path, hint, "%s: want %s, have %s", path, want, have(n))
 }
 
-// notStrings are plain scalars that YAML 1.1, which Kubernetes reads, takes for
-// booleans, and YAML 1.2 for strings.
-var notStrings = regexp.MustCompile(`^(?:y|Y|yes|Yes|YES|n|N|no|No|NO|on|On|ON|off|Off|OFF)$`)
+// isOldBoolean reports plain scalars that YAML 1.1, which Kubernetes reads, takes
+// for booleans, and YAML 1.2 for strings.
+func isOldBoolean(text string) bool {
+	switch text {
+	case "y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "n", "N", "no", "No", "NO", "off", "Off", "OFF":
+		return true
+	}
+	return false
+}
 
 // isString reports whether Kubernetes reads a scalar as a string.
 func isString(n *yaml.Node) bool {
 	switch n.ShortTag() {
 	case "!!str":
-		return n.Style != 0 || !notStrings.MatchString(n.Value)
+		return n.Style != 0 || !isOldBoolean(n.Value)
 	case "!!timestamp":
 		return true
 	}
