@@ -234,6 +234,12 @@ func TestUnreadable(t *testing.T) {
 			t.Errorf("%d: got %s, want %s", i, list[i], want)
 		}
 	}
+	if err := os.MkdirAll("empty/er", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := FromFiles(context.Background(), []string{"empty"}, nil, FileOptions{}); err == nil || !strings.Contains(err.Error(), "empty: there is nothing to read in this folder") {
+		t.Errorf("got %v", err)
+	}
 	os.Remove("rbac/self.yaml")
 	os.Remove("rbac/gone.yml")
 	v, err := FromFiles(context.Background(), []string{"rbac"}, nil, FileOptions{})

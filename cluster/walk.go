@@ -26,6 +26,8 @@ type walk struct {
 	// seen are the folders that were gone through, by their real paths: a symbolic
 	// link may lead to one again.
 	seen map[string]bool
+	// found says that the folder has something that is read, or should have been.
+	found bool
 }
 
 // path visits a file, or every manifest in a folder and below.
@@ -41,7 +43,14 @@ func (w *walk) path(path string) error {
 	if !info.IsDir() {
 		return w.visit(path, true)
 	}
-	return w.folder(path)
+	w.found = false
+	if err := w.folder(path); err != nil {
+		return err
+	}
+	if !w.found {
+		w.problems.add(&v1alpha1.FieldError{File: path, Message: "there is nothing to read in this folder", Hint: "files end in .yaml, .yml or .json; is this the right folder?"})
+	}
+	return nil
 }
 
 func (w *walk) folder(dir string) error {
@@ -54,6 +63,7 @@ func (w *walk) folder(dir string) error {
 		return nil
 	}
 	if w.seen[real] {
+		w.found = true // elsewhere, it may be
 		return nil
 	}
 	w.seen[real] = true
@@ -81,9 +91,11 @@ func (w *walk) folder(dir string) error {
 		case !isManifest(path):
 			continue
 		case !mode.IsRegular():
+			w.found = true
 			w.problems.add(&v1alpha1.FieldError{File: path, Message: "it is no regular file", Hint: "name it itself, if it is to be read"})
 			continue
 		default:
+			w.found = true
 			err = w.visit(path, false)
 		}
 		if err != nil {
@@ -99,6 +111,7 @@ func isManifest(path string) bool {
 }
 
 func (w *walk) unreadable(path string, err error) {
+	w.found = true
 	w.problems.add(unreadable(path, err))
 }
 

@@ -26,11 +26,15 @@ func rename(cmd *cobra.Command, name string) {
 	if !cmd.HasParent() {
 		cmd.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: name}
 	}
-	cmd.Example = ownName.ReplaceAllString(cmd.Example, "${1}"+name+" $2")
-	cmd.Long = ownName.ReplaceAllString(cmd.Long, "${1}"+name+" $2")
+	cmd.Example, cmd.Long = asCalled(cmd.Example), asCalled(cmd.Long)
 	for _, sub := range cmd.Commands() {
 		rename(sub, name)
 	}
+}
+
+// asCalled is a text in which commands are as people type them.
+func asCalled(text string) string {
+	return ownName.ReplaceAllString(text, "${1}"+programName(argv0())+" $2")
 }
 
 // argv0 is the name the process was started by.

@@ -29,7 +29,7 @@ Exit codes:
   0  done, allowed or clean
   1  denied, or findings
   2  wrong usage or settings
-  3  input that cannot be read
+  3  input that cannot be read, or is incomplete
   4  internal error, or a server that cannot be reached or started`
 
 // Main runs the command line and returns the exit code.
@@ -82,7 +82,7 @@ func printError(w io.Writer, err error) {
 	for e := err; e != nil; e = errors.Unwrap(e) {
 		if h, ok := e.(hinted); ok {
 			if hint := h.Hint(); hint != "" {
-				fmt.Fprintf(w, "hint: %s\n", printable(hint))
+				fmt.Fprintf(w, "hint: %s\n", printable(asCalled(hint)))
 			}
 			return
 		}

@@ -60,6 +60,9 @@ func (c *clusterFlags) connect() (config *rest.Config, namespace string, err err
 	if err == nil {
 		namespace, _, err = loader.Namespace()
 	}
+	if clientcmd.IsEmptyConfig(err) {
+		return nil, "", coded(exitUnreadable, &hintError{problem: "there is no kubeconfig", hint: "name one with --kubeconfig FILE, or in KUBECONFIG"})
+	}
 	if err != nil {
 		return nil, "", coded(exitUnreadable, &hintError{problem: "read kubeconfig: " + err.Error(), hint: "name one with --kubeconfig FILE"})
 	}
@@ -110,6 +113,9 @@ func (v *viewFlags) open(cmd *cobra.Command) (*world, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if v := w.view; len(v.RoleBindings)+len(v.ClusterRoleBindings) == 0 {
+		w.note("there is no RoleBinding and no ClusterRoleBinding in what was read")
 	}
 	for _, note := range w.view.Notes {
 		w.note("%s", note)
@@ -176,14 +182,19 @@ func (w *world) compile(files bool) error {
 	}
 	w.guards = guard.New(guard.Options{Namespaces: v, Scopes: w.catalog})
 	var guards []v1alpha1.Guard
+	var wrong v1alpha1.FieldErrorList
 	for _, h := range v.Guards {
 		guards = append(guards, *h.Object)
+		if err := w.guards.Check(h.Object); err != nil && files {
+			wrong = append(wrong, &v1alpha1.FieldError{File: h.Source.File, Line: h.Source.Line, Col: 1, Message: err.Error()})
+		} else if err != nil {
+			w.note("%v; it holds as far as it can be read", err)
+		}
 	}
-	if err := w.guards.Replace(guards); err != nil && files {
-		return coded(exitUnreadable, err)
-	} else if err != nil {
-		w.note("%v; it holds as far as it can be read", err)
+	if len(wrong) > 0 {
+		return coded(exitUnreadable, wrong)
 	}
+	w.guards.Replace(guards) // its errors are those of Check
 	return nil
 }
 
