@@ -71,11 +71,7 @@ func color(cmd *cobra.Command) bool {
 		return false
 	}
 	f, ok := cmd.OutOrStdout().(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	return ok && isTerminal(f)
 }
 
 // table is rows under a line of names.

@@ -106,11 +106,13 @@ func (v *viewFlags) offline() bool { return len(v.from) > 0 }
 func (v *viewFlags) open(cmd *cobra.Command) (*world, error) {
 	w := &world{namespace: v.namespace, notes: cmd.ErrOrStderr()}
 	var err error
+	done := progress(cmd.ErrOrStderr(), "reading")
 	if v.offline() {
 		err = w.readFiles(cmd.Context(), v.from, cmd.InOrStdin())
 	} else {
 		err = w.readCluster(cmd.Context(), &v.clusterFlags)
 	}
+	done()
 	if err != nil {
 		return nil, err
 	}
