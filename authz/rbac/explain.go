@@ -95,7 +95,7 @@ func (x *Index) misses(s *snapshot, a authorizer.Attributes, q *query, elsewhere
 				ended(g, q, now, func(m miss) { all = append(all, m) })
 			}
 		}
-		if !elsewhere {
+		if !elsewhere || !q.isResource { // a RoleBinding allows no path
 			return
 		}
 		for namespace := range who.scopes {
