@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
+	"github.com/gatehouse-io/gatehouse/internal/kindwatch"
 )
 
 // Reporter writes into the status of each Guard what the authorizer made of it.
@@ -29,7 +30,7 @@ type Reporter struct {
 }
 
 // NewReporter makes a reporter over the informer that the authorizer follows.
-func NewReporter(a *Authorizer, client dynamic.ResourceInterface, informer Informer) (*Reporter, error) {
+func NewReporter(a *Authorizer, client dynamic.ResourceInterface, informer kindwatch.Informer) (*Reporter, error) {
 	r := &Reporter{a, client, workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[string]())}
 	look := func(object any) {
 		if m, err := meta.Accessor(object); err == nil {
