@@ -161,14 +161,15 @@ func same(t *testing.T, name string, got, want answer) {
 func explained(t *testing.T, args []string) (answer, *v1alpha1.RequestReview) {
 	t.Helper()
 	out, errs, code := server.Command(t, args...)
-	if code != 0 && code != 1 {
+	// 3: files that lack a role the answer hangs on are incomplete.
+	if code != 0 && code != 1 && code != 3 {
 		t.Fatalf("gatehouse %v: exit code %d\n%s", args, code, errs)
 	}
 	r := &v1alpha1.RequestReview{}
 	if err := json.Unmarshal([]byte(out), r); err != nil {
 		t.Fatalf("gatehouse %v: %v\n%s", args, err, out)
 	}
-	if r.Status.Allowed != (code == 0) {
+	if code != 3 && r.Status.Allowed != (code == 0) {
 		t.Errorf("gatehouse %v: exit code %d, and allowed is %v", args, code, r.Status.Allowed)
 	}
 	return answerOf(r), r
