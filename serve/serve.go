@@ -34,7 +34,7 @@ const (
 	// has acknowledged is on disk.
 	storeLimit = 2 * time.Second
 	// startGCPercent is the garbage collector's target until the server is ready.
-	startGCPercent = 200
+	startGCPercent = 400
 )
 
 // Options are what Run needs.
@@ -68,8 +68,8 @@ func run(ctx context.Context, opts Options) error {
 	}
 	begun := time.Now()
 	phase := func(what string) { klog.V(2).Infof("%.3f s: %s", time.Since(begun).Seconds(), what) }
-	// The start makes much that stays and little garbage: collecting at twice the
-	// live heap, several times a second, would be a fifth of its work.
+	// The start makes much that stays and little garbage: collecting at every
+	// doubling of the live heap, several times a second, would be a fifth of its work.
 	collect := debug.SetGCPercent(startGCPercent)
 	// Every file and socket made from here on is this user's alone.
 	syscall.Umask(0o077)
