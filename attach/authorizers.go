@@ -11,7 +11,6 @@ import (
 	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
-	corelisters "k8s.io/client-go/listers/core/v1"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 	"github.com/gatehouse-io/gatehouse/authz/grant"
@@ -31,7 +30,7 @@ func newAuthorizer(ctx context.Context, client kubernetes.Interface, objects dyn
 		return nil, nil, err
 	}
 	namespaces := typed.Core().V1().Namespaces()
-	guards := guard.New(guard.Options{Namespaces: namespaceLabels{namespaces.Lister()}})
+	guards := guard.New(guard.Options{Namespaces: guard.ListedNamespaces(namespaces.Lister())})
 	own := dynamicinformer.NewDynamicSharedInformerFactory(objects, 0)
 	resource := v1alpha1.SchemeGroupVersion.WithResource("guards")
 	if err := guards.Follow(own.ForResource(resource).Informer()); err != nil {
@@ -72,16 +71,4 @@ func withoutManagedFields(object any) (any, error) {
 		m.SetManagedFields(nil)
 	}
 	return object, nil
-}
-
-// namespaceLabels tells Guards the labels of namespaces.
-type namespaceLabels struct{ corelisters.NamespaceLister }
-
-// Labels implements guard.Namespaces.
-func (n namespaceLabels) Labels(namespace string) (map[string]string, bool) {
-	found, err := n.Get(namespace)
-	if err != nil {
-		return nil, false
-	}
-	return found.Labels, true
 }

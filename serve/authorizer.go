@@ -26,7 +26,6 @@ import (
 	"k8s.io/client-go/informers"
 	certinformers "k8s.io/client-go/informers/certificates/v1"
 	resourceinformers "k8s.io/client-go/informers/resource/v1"
-	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/kubernetes/pkg/auth/nodeidentifier"
 	"k8s.io/kubernetes/pkg/features"
 	kubeauthorizer "k8s.io/kubernetes/pkg/kubeapiserver/authorizer"
@@ -82,7 +81,7 @@ type resolvedChain struct {
 func newAuthorizerChain(ctx context.Context, opts v1alpha1.AuthorizationOptions, shared informers.SharedInformerFactory) (*authorizerChain, error) {
 	compiler := authorizationcel.NewDefaultCompiler()
 	c := &authorizerChain{
-		guards:        guard.New(guard.Options{Namespaces: namespaceLabels{shared.Core().V1().Namespaces().Lister()}, Compiler: compiler}),
+		guards:        guard.New(guard.Options{Namespaces: guard.ListedNamespaces(shared.Core().V1().Namespaces().Lister()), Compiler: compiler}),
 		synced:        func() bool { return true },
 		parts:         map[authzconfig.AuthorizerType]namedRuleResolver{},
 		systemMasters: opts.SystemMastersBypass,
@@ -245,18 +244,6 @@ func partName(a authzconfig.AuthorizerConfiguration) string {
 		return string(a.Type) + " " + a.Name
 	}
 	return string(a.Type)
-}
-
-// namespaceLabels tells Guards the labels of namespaces.
-type namespaceLabels struct{ corelisters.NamespaceLister }
-
-// Labels implements guard.Namespaces.
-func (n namespaceLabels) Labels(namespace string) (map[string]string, bool) {
-	found, err := n.Get(namespace)
-	if err != nil {
-		return nil, false
-	}
-	return found.Labels, true
 }
 
 func (c *authorizerChain) newWebhook(a authzconfig.AuthorizerConfiguration) (namedRuleResolver, error) {
