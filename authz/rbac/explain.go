@@ -156,46 +156,44 @@ func ended(g *grant, q *query, now int64, yield func(miss)) {
 // tooFar is a rule that has nothing to do with the request.
 const tooFar = 100
 
-// distance says what a rule lacks to allow a request, and how much that is.
+// distance says what a rule lacks to allow a request, and how much that is. It
+// reads the rule as it is written: every refused request that is audited asks it of
+// all that the requester holds.
 func distance(p *rbacv1.PolicyRule, q *query) (lacks string, far int) {
-	c := compile([]rbacv1.PolicyRule{*p})
-	without := func(change func(*rbacv1.PolicyRule)) bool {
-		r := *p
-		change(&r)
-		return compile([]rbacv1.PolicyRule{r}).allows(q) != nil
-	}
-	if c.allows(q) != nil {
-		return "", tooFar // it was in a binding that has ended
-	}
-	all := []string{"*"}
-	anyVerb := func(r *rbacv1.PolicyRule) { r.Verbs = all }
-	anyGroup := func(r *rbacv1.PolicyRule) { r.APIGroups = all }
-	anyName := func(r *rbacv1.PolicyRule) { r.ResourceNames = nil }
+	verb := slices.Contains(p.Verbs, rbacv1.VerbAll) || slices.Contains(p.Verbs, q.verb)
 	if !q.isResource {
-		if without(anyVerb) {
+		if !verb && slices.ContainsFunc(p.NonResourceURLs, q.isUnder) {
 			return "verb " + q.verb, 2
 		}
 		return "", tooFar
 	}
-	name := "name " + q.name + ": it names others"
-	if q.name == "" {
-		name = "requests without a name: it names " + strings.Join(p.ResourceNames[:min(len(p.ResourceNames), 3)], ", ")
-	}
+	group := slices.Contains(p.APIGroups, rbacv1.APIGroupAll) || slices.Contains(p.APIGroups, q.group)
+	named := len(p.ResourceNames) == 0 || slices.Contains(p.ResourceNames, q.name)
+	resource := slices.ContainsFunc(p.Resources, q.isIn)
 	switch {
-	case without(anyName):
-		return name, 2
-	case without(anyVerb):
+	case verb && group && resource && named:
+		return "", tooFar // it was in a binding that has ended
+	case verb && group && resource:
+		return nameLacking(p, q), 2
+	case group && resource && named:
 		return "verb " + q.verb, 3
-	case without(anyGroup):
+	case verb && resource && named:
 		return "API group " + quoteGroup(q.group), 4
 	case q.subresource != "" && slices.Contains(p.Resources, q.resource):
 		return "resource " + q.combined() + ": it has " + q.resource + " alone", 5
-	case without(func(r *rbacv1.PolicyRule) { anyVerb(r); anyName(r) }):
-		return "verb " + q.verb + ", and " + name, 6
-	case without(func(r *rbacv1.PolicyRule) { anyVerb(r); anyGroup(r) }):
+	case group && resource:
+		return "verb " + q.verb + ", and " + nameLacking(p, q), 6
+	case resource && named:
 		return "verb " + q.verb + " and API group " + quoteGroup(q.group), 7
 	}
 	return "", tooFar
+}
+
+func nameLacking(p *rbacv1.PolicyRule, q *query) string {
+	if q.name == "" {
+		return "requests without a name: it names " + strings.Join(p.ResourceNames[:min(len(p.ResourceNames), 3)], ", ")
+	}
+	return "name " + q.name + ": it names others"
 }
 
 func quoteGroup(group string) string {

@@ -3,6 +3,7 @@ package rbac
 import (
 	"strings"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 )
 
@@ -42,6 +43,16 @@ func (q *query) is(resource string) bool {
 	n := len(q.resource)
 	return len(resource) == n+1+len(q.subresource) && resource[n] == '/' &&
 		strings.HasPrefix(resource, q.resource) && strings.HasSuffix(resource, q.subresource)
+}
+
+// isIn reports whether a resource as a rule writes it means that of the request.
+func (q *query) isIn(resource string) bool {
+	return resource == rbacv1.ResourceAll || q.is(resource) || q.subresource != "" && resource == "*/"+q.subresource
+}
+
+// isUnder reports whether a path as a rule writes it means that of the request.
+func (q *query) isUnder(url string) bool {
+	return url == q.path || strings.HasSuffix(url, "*") && strings.HasPrefix(q.path, strings.TrimRight(url, "*"))
 }
 
 // in looks the combined resource up, without making it either.
