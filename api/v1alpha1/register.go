@@ -18,6 +18,7 @@ func AddToScheme(s *runtime.Scheme) error {
 	s.AddKnownTypes(SchemeGroupVersion,
 		&Revocation{}, &RevocationList{},
 		&Guard{}, &GuardList{},
+		&Exception{}, &ExceptionList{},
 		&RequestReview{}, &SubjectsReview{}, &AccessList{},
 	)
 	metav1.AddToGroupVersion(s, SchemeGroupVersion)

@@ -3,6 +3,8 @@ package guard
 import (
 	"slices"
 	"strings"
+
+	globs "github.com/gatehouse-io/gatehouse/internal/glob"
 )
 
 // glob is a pattern in which each * stands for any characters, none included.
@@ -17,28 +19,7 @@ func (g glob) prefix() string {
 	return before
 }
 
-// match compares without recursion: after a mismatch it goes back to the last
-// star alone, so that a hostile pattern costs at most its length times the name's.
-func (g glob) match(name string) bool {
-	star, resume := -1, 0
-	at := 0
-	for i := 0; i < len(name); {
-		switch {
-		case at < len(g) && g[at] == '*':
-			star, resume = at, i
-			at++
-		case at < len(g) && g[at] == name[i]:
-			at++
-			i++
-		case star >= 0:
-			resume++
-			at, i = star+1, resume
-		default:
-			return false
-		}
-	}
-	return strings.Trim(string(g[at:]), "*") == ""
-}
+func (g glob) match(name string) bool { return globs.Match(string(g), name) }
 
 // names is a set of names and patterns. The zero value limits nothing.
 type names struct {

@@ -1,4 +1,4 @@
-package guard
+package glob
 
 import (
 	"regexp"
@@ -21,12 +21,12 @@ func TestGlob(t *testing.T) {
 		{"*a*", []string{"a", "bab"}, []string{"", "b"}},
 	} {
 		for _, name := range c.yes {
-			if !glob(c.pattern).match(name) {
+			if !Match(c.pattern, name) {
 				t.Errorf("%q does not match %q", c.pattern, name)
 			}
 		}
 		for _, name := range c.no {
-			if glob(c.pattern).match(name) {
+			if Match(c.pattern, name) {
 				t.Errorf("%q matches %q", c.pattern, name)
 			}
 		}
@@ -34,9 +34,9 @@ func TestGlob(t *testing.T) {
 }
 
 func TestHostileGlobIsQuick(t *testing.T) {
-	pattern, name := glob(strings.Repeat("a*", 120)+"b"), strings.Repeat("a", 1<<16)
+	pattern, name := strings.Repeat("a*", 120)+"b", strings.Repeat("a", 1<<16)
 	began := time.Now()
-	if pattern.match(name) {
+	if Match(pattern, name) {
 		t.Error("it matches")
 	}
 	if took := time.Since(began); took > 2*time.Second {
@@ -54,7 +54,7 @@ func FuzzGlob(f *testing.F) {
 		}
 		// Regular expressions read runes; of other strings all that counts is that
 		// they end.
-		got := glob(pattern).match(name)
+		got := Match(pattern, name)
 		if strings.ToValidUTF8(pattern, "") != pattern || strings.ToValidUTF8(name, "") != name {
 			return
 		}
@@ -64,9 +64,6 @@ func FuzzGlob(f *testing.F) {
 		}
 		if want := regexp.MustCompile(`(?s)^` + strings.Join(parts, ".*") + `$`).MatchString(name); got != want {
 			t.Errorf("%q, %q: %v, want %v", pattern, name, got, want)
-		}
-		if got && !strings.HasPrefix(name, glob(pattern).prefix()) {
-			t.Errorf("%q matches %q, which does not begin with its prefix", pattern, name)
 		}
 	})
 }

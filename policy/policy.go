@@ -1,0 +1,115 @@
+package policy
+
+import (
+	"context"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/gatehouse-io/gatehouse/gate"
+)
+
+// Policy is one rule, compiled. It is safe for concurrent use and does not change.
+// It is a Mutator, a Validator, or both.
+type Policy interface {
+	// Source is the object that states it: a Constraint, a binding, a policy.
+	Source() gate.Source
+	// Selectors say what it can match at all; one of them must match for the policy
+	// to be asked. They may say too much, never too little.
+	Selectors() []Selector
+}
+
+// Validator is a policy that judges objects.
+type Validator interface {
+	Policy
+	// Validate says what is wrong with a request, and nothing where all is well or
+	// the policy does not match after all. An evaluation that failed is a Result
+	// with Err. It ends early when ctx does.
+	Validate(ctx context.Context, r *Request) []Result
+}
+
+// Mutator is a policy that changes objects.
+type Mutator interface {
+	Policy
+	// Mutate returns the object as the policy would have it, or nil where it has
+	// nothing to change. The one it is shown stays as it is. An error is treated by
+	// FailurePolicy.
+	Mutate(ctx context.Context, r *Request) (*unstructured.Unstructured, error)
+	// Mutation is how the policy stands among the others.
+	Mutation() Mutation
+}
+
+// Mutation is how a mutator stands among the others.
+type Mutation struct {
+	// Order is the number of the annotation gatehouse.io/mutation-order: smaller
+	// ones run first. Default: 0.
+	Order int
+	// Last puts it behind the mutators of other engines: an API server asks
+	// MutatingAdmissionPolicies after its other built-in mutators.
+	Last bool
+	// MaxRuns is how often it may run for one request: 1 for a
+	// MutatingAdmissionPolicy that is never invoked again, 2 for one that is
+	// invoked again if needed. 0: as often as it takes.
+	MaxRuns int
+	// IgnoreFailure lets the request pass without the mutation where that fails.
+	IgnoreFailure bool
+}
+
+// OrderAnnotation orders mutators of every engine. Its value is an integer.
+const OrderAnnotation = "gatehouse.io/mutation-order"
+
+// Batcher is a Validator that is asked together with others of its kind, where one
+// evaluation for all of them costs less than one for each.
+type Batcher interface {
+	Validator
+	// Batch is equal for those that can be asked together.
+	Batch() any
+	// ValidateAll judges for all of them; results[i] is what policies[i] says. Those
+	// are of this Batch, and match by their Selectors.
+	ValidateAll(ctx context.Context, r *Request, policies []Validator) [][]Result
+}
+
+// Action is what becomes of a request that breaks a policy: the one mapping of
+// validationActions, enforcementAction and validationFailureAction.
+type Action string
+
+const (
+	Deny  Action = "deny"  // refuse it: Deny, deny, Enforce
+	Warn  Action = "warn"  // tell the client: Warn, warn
+	Audit Action = "audit" // write it down: Audit, dryrun, report
+)
+
+// Result is one thing that a policy has to say of a request.
+type Result struct {
+	// Actions are what it asks for; nobody hears of a Result without one.
+	Actions []Action
+	// Message is a sentence for who made the request. It is the policy's, and may
+	// hold what the request says: printers escape it.
+	Message string
+	// Reason and Code are those of a refusal. Default: Forbidden and 403.
+	Reason metav1.StatusReason
+	// Err says that the policy could not be evaluated. Actions are then those of its
+	// failure policy; none means that it is ignored, and a step of the trace tells.
+	Err error
+	// Sources said so: the most specific first, such as a binding and its policy.
+	// Default: that of the policy.
+	Sources []gate.Source
+	// Path is the field it speaks of: spec.containers[0].image. Empty where it is
+	// not known.
+	Path string
+	// Images are those it speaks of; empty where it speaks of none by itself.
+	Images []string
+	// Fix is an RFC 6902 patch that the policy itself states would mend it.
+	Fix []byte
+	// Annotations are for the audit event: key and value.
+	Annotations map[string]string
+	// Details are what the policy's language adds for machines; nil for none.
+	Details any
+}
+
+func (m Mutation) stage() int {
+	if m.Last {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,109 @@
+package policy
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/gatehouse-io/gatehouse/gate"
+)
+
+// Options shape a Set. The zero value is ready.
+type Options struct {
+	// Exceptions take refusals back. Default: none.
+	Exceptions *Exceptions
+	// MaxPasses is how often all mutators may be gone through for one request.
+	// Default: 10.
+	MaxPasses int
+	// MaxTime bounds the evaluation of one request; a deadline of the context that
+	// is nearer counts. Default: 10 s, the longest an API server waits by default.
+	MaxTime time.Duration
+	// Now is the clock. Default: time.Now.
+	Now func() time.Time
+}
+
+func (o *Options) setDefaults() {
+	if o.MaxPasses <= 0 {
+		o.MaxPasses = 10
+	}
+	if o.MaxTime <= 0 {
+		o.MaxTime = 10 * time.Second
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+}
+
+// Set is the policies in force, indexed. It does not change: a change of policies
+// makes another Set.
+type Set struct {
+	opts       Options
+	mutators   index[Mutator]
+	validators index[Validator]
+}
+
+// NewSet indexes policies. Their order does not matter.
+func NewSet(policies []Policy, opts Options) *Set {
+	opts.setDefaults()
+	s := &Set{opts: opts}
+	var mutators []Mutator
+	var validators []Validator
+	for _, p := range policies {
+		if m, ok := p.(Mutator); ok {
+			mutators = append(mutators, m)
+		}
+		if v, ok := p.(Validator); ok {
+			validators = append(validators, v)
+		}
+	}
+	slices.SortStableFunc(mutators, func(a, b Mutator) int {
+		return cmp.Or(cmp.Compare(a.Mutation().stage(), b.Mutation().stage()), cmp.Compare(a.Mutation().Order, b.Mutation().Order), compareSources(a.Source(), b.Source()))
+	})
+	slices.SortStableFunc(validators, func(a, b Validator) int { return compareSources(a.Source(), b.Source()) })
+	s.mutators.build(mutators)
+	s.validators.build(validators)
+	return s
+}
+
+func compareSources(a, b gate.Source) int {
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Part, b.Part))
+}
+
+// Len is how many mutators and validators there are.
+func (s *Set) Len() (mutators, validators int) { return len(s.mutators.all), len(s.validators.all) }
+
+// Touches reports whether any policy could match a request.
+func (s *Set) Touches(ctx context.Context, r *Request) bool {
+	return len(s.mutators.matching(ctx, r)) > 0 || len(s.validators.matching(ctx, r)) > 0
+}
+
+// Selectors are what the mutators, and the validators, can match between them: what
+// a webhook must be registered for.
+func (s *Set) Selectors() (mutators, validators []Selector) {
+	return s.mutators.selectors(), s.validators.selectors()
+}
+
+// namespaceOf is the namespace that selectors see, and its labels.
+func namespaceOf(ctx context.Context, r *Request) (name string, known bool, set labels.Set) {
+	if kind := r.GetKind(); kind.Group == "" && kind.Kind == "Namespace" {
+		o, err := r.Object()
+		if o == nil && err == nil {
+			o, err = r.OldObject()
+		}
+		if o == nil || err != nil {
+			return cmp.Or(r.GetNamespace(), r.GetName()), false, nil
+		}
+		return cmp.Or(r.GetNamespace(), r.GetName(), o.GetName()), true, o.GetLabels()
+	}
+	if name = r.GetNamespace(); name == "" {
+		return "", true, nil
+	}
+	ns, err := r.Namespace(ctx)
+	if err != nil || ns == nil {
+		return name, false, nil
+	}
+	return name, true, ns.Labels
+}
