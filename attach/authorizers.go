@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/authorization/union"
 	"k8s.io/client-go/dynamic"
@@ -16,6 +15,7 @@ import (
 	"github.com/gatehouse-io/gatehouse/authz/grant"
 	"github.com/gatehouse-io/gatehouse/authz/guard"
 	"github.com/gatehouse-io/gatehouse/authz/rbac"
+	"github.com/gatehouse-io/gatehouse/cluster"
 )
 
 // newAuthorizer builds what /authorize asks: the Guards, then the RBAC index, over
@@ -23,7 +23,7 @@ import (
 // ends it also takes away grants that have ended, which is what ends the access
 // where the cluster's own RBAC decides, and reports on Guards.
 func newAuthorizer(ctx context.Context, client kubernetes.Interface, objects dynamic.Interface) (authorizer.Authorizer, []Check, error) {
-	typed := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(withoutManagedFields))
+	typed := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(cluster.WithoutManagedFields))
 	index := rbac.New(rbac.Options{})
 	read, err := index.Watch(ctx, typed.Rbac().V1())
 	if err != nil {
@@ -62,13 +62,4 @@ func newAuthorizer(ctx context.Context, client kubernetes.Interface, objects dyn
 	go status.Run(ctx)
 	go grants.Run(ctx)
 	return decide, checks, nil
-}
-
-// withoutManagedFields keeps of an object what decides: who set which field is
-// often the larger part of it.
-func withoutManagedFields(object any) (any, error) {
-	if m, err := meta.Accessor(object); err == nil {
-		m.SetManagedFields(nil)
-	}
-	return object, nil
 }

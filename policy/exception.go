@@ -9,8 +9,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 	"k8s.io/apiserver/pkg/authentication/user"
 
@@ -78,6 +80,49 @@ func NewExceptions(all []*Exception) *Exceptions {
 	all = slices.Clone(all)
 	slices.SortStableFunc(all, func(a, b *Exception) int { return compareSources(a.Source, b.Source) })
 	return &Exceptions{all}
+}
+
+// LoadExceptions compiles the Exceptions among objects. before are those so far:
+// what has not changed stays as it is, with the time of its last use, and so does
+// the last good version of one that does not compile any more. Foreign exceptions
+// are mapped onto Exceptions by their engines.
+func LoadExceptions(objects []Object, before *Exceptions) (*Exceptions, []Problem) {
+	var all []*Exception
+	var problems []Problem
+	for _, o := range objects {
+		if kind := o.GroupVersionKind(); kind.Group != v1alpha1.GroupName || kind.Kind != "Exception" {
+			continue
+		}
+		var last *Exception
+		for _, x := range before.All() {
+			if x.Source == o.Source {
+				last = x
+			}
+		}
+		e := &v1alpha1.Exception{}
+		err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(o.Object, e, true)
+		var fresh *Exception
+		if err == nil {
+			if last != nil && equality.Semantic.DeepEqual(last.Spec, &e.Spec) {
+				all = append(all, last)
+				continue
+			}
+			fresh, err = NewException(e, o.Source)
+		}
+		switch {
+		case err == nil:
+			if last != nil {
+				fresh.lastUsed.Store(last.lastUsed.Load())
+			}
+			all = append(all, fresh)
+		case last != nil:
+			all = append(all, last)
+		}
+		if err != nil {
+			problems = append(problems, Problem{Source: o.Source, Message: err.Error(), Hint: "kubectl explain exception.spec tells the fields", InForce: last != nil})
+		}
+	}
+	return NewExceptions(all), problems
 }
 
 // All are those of the set, by name.

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	kubeoptions "k8s.io/kubernetes/pkg/kubeapiserver/options"
 	"sigs.k8s.io/yaml"
@@ -16,7 +17,7 @@ import (
 )
 
 // alwaysEnabled are the plugins on top of upstream's default set.
-var alwaysEnabled = []string{"NodeRestriction", gateadmission.TokenLifeName, gateadmission.GuardCheckName, gateadmission.EndedGrantName, gateadmission.SecretSizeName}
+var alwaysEnabled = []string{"NodeRestriction", gateadmission.TokenLifeName, gateadmission.GuardCheckName, gateadmission.EndedGrantName, gateadmission.SecretSizeName, gateadmission.PolicyName}
 
 // admissionOptions puts Gatehouse's plugins and defaults into upstream's chain.
 func admissionOptions(o *kubeoptions.AdmissionOptions, cfg *v1alpha1.ServeConfiguration, d *dataDir, checks *authorizationChecks) error {
@@ -25,11 +26,13 @@ func admissionOptions(o *kubeoptions.AdmissionOptions, cfg *v1alpha1.ServeConfig
 	gateadmission.RegisterGuardCheck(g.Plugins, checks.compileGuard, checks.lockOut)
 	gateadmission.RegisterEndedGrant(g.Plugins, checks.endedGrant)
 	gateadmission.RegisterTokenLife(g.Plugins, checks.accessEnds, tokenSeconds)
-	// Upstream's order must name every plugin; ours need nothing that a webhook
-	// would add, so they go before the webhooks and the quota.
+	gateadmission.RegisterPolicy(g.Plugins, checks.policies.set, checks.policies.cluster)
+	g.Decorators = slices.Insert(g.Decorators, 0, admission.Decorator(&checks.policies))
+	// Upstream's order must name every plugin. Ours come after the built-in mutators
+	// and before MutatingAdmissionPolicies, webhooks and the quota.
 	at := slices.Index(g.RecommendedPluginOrder, "MutatingAdmissionPolicy")
 	g.RecommendedPluginOrder = slices.Insert(slices.Clone(g.RecommendedPluginOrder), at,
-		gateadmission.TokenLifeName, gateadmission.GuardCheckName, gateadmission.EndedGrantName, gateadmission.SecretSizeName)
+		gateadmission.TokenLifeName, gateadmission.GuardCheckName, gateadmission.EndedGrantName, gateadmission.SecretSizeName, gateadmission.PolicyName)
 
 	registered := g.Plugins.Registered()
 	for _, name := range slices.Concat(cfg.Admission.Enable, cfg.Admission.Disable) {

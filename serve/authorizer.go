@@ -56,6 +56,9 @@ type authorizerChain struct {
 	rbac   *rbac.Index
 	synced func() bool // rbac holds all that there was at the start
 
+	// policies put a reviewed request before admission.
+	policies *policyGate
+
 	systemMasters bool
 	compiler      authorizationcel.Compiler
 	current       atomic.Pointer[resolvedChain] // never nil once built

@@ -79,6 +79,10 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 	if err := authz.guards.Follow(kinds.informer(guards)); err != nil {
 		return nil, err
 	}
+	if err := checks.policies.start(ctx, generic, kinds, shared.Core().V1().Namespaces().Lister()); err != nil {
+		return nil, err
+	}
+	authz.policies = &checks.policies
 	generic.ReadyzChecks = append(generic.ReadyzChecks,
 		syncCheck("guards", "the list of Guards has not been read yet", authz.guards.HasSynced),
 		syncCheck("rbac-index", "the roles and their bindings have not been read yet", authz.synced))

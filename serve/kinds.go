@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -23,6 +24,9 @@ import (
 var (
 	revocations = v1alpha1.SchemeGroupVersion.WithResource("revocations")
 	guards      = v1alpha1.SchemeGroupVersion.WithResource("guards")
+
+	// crdResource tells which kinds of policies there are.
+	crdResource = apiextensionsv1.SchemeGroupVersion.WithResource("customresourcedefinitions")
 )
 
 // kindInformers follow the kinds that Gatehouse adds, through the server's own
@@ -63,12 +67,17 @@ func (k *kindInformers) informer(of schema.GroupVersionResource) cache.SharedInd
 // looks again; asking first makes the start that much shorter.
 func (k *kindInformers) start(ctx context.Context) {
 	for _, resource := range k.wanted {
-		_ = wait.PollUntilContextCancel(ctx, 10*time.Millisecond, true, func(ctx context.Context) (bool, error) {
-			ask := k.probe.RESTClient().Get().AbsPath("/apis", resource.Group, resource.Version, resource.Resource)
-			return ask.Param("limit", "1").MaxRetries(0).Do(ctx).Error() == nil, nil
-		})
+		k.awaitServed(ctx, resource)
 	}
 	k.factory.Start(ctx.Done())
+}
+
+// awaitServed returns when a resource can be listed, or ctx ends.
+func (k *kindInformers) awaitServed(ctx context.Context, resource schema.GroupVersionResource) {
+	_ = wait.PollUntilContextCancel(ctx, 10*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+		ask := k.probe.RESTClient().Get().AbsPath("/apis", resource.Group, resource.Version, resource.Resource)
+		return ask.Param("limit", "1").MaxRetries(0).Do(ctx).Error() == nil, nil
+	})
 }
 
 // syncCheck is a readiness check that holds once something has been read.

@@ -20,11 +20,12 @@ import (
 	"github.com/gatehouse-io/gatehouse/authz/rbac"
 )
 
-// authorizationChecks are what admission plugins ask of the authorizers. The
-// plugins are made before the authorizers are; nothing is admitted in between.
+// authorizationChecks are what admission plugins ask of other gates. The plugins
+// are made before those are; nothing is admitted in between.
 type authorizationChecks struct {
-	chain atomic.Pointer[authorizerChain]
-	kinds atomic.Pointer[kindInformers]
+	policies policyGate
+	chain    atomic.Pointer[authorizerChain]
+	kinds    atomic.Pointer[kindInformers]
 }
 
 var errNotBuilt = errors.New("the authorizers are not built yet")

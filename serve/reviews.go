@@ -22,9 +22,9 @@ import (
 	"github.com/gatehouse-io/gatehouse/authz/review"
 )
 
-// maxReview bounds the body of a review: a request with its attributes, groups
-// and selectors.
-const maxReview = 1 << 20
+// maxReview bounds the body of a review: a request with its attributes, groups and
+// selectors, and two objects of the size the server takes.
+const maxReview = 8 << 20
 
 // reviewKinds are the kinds that are answered when they are created, and never
 // stored. Their definitions are stored all the same, so that discovery and kubectl
@@ -137,7 +137,7 @@ func (c *authorizerChain) reviewRequest(ctx context.Context, u user.Info, body [
 			asked.Extra[key] = values
 		}
 	}
-	trace, err := c.current.Load().parts.Request(ctx, &asked)
+	trace, err := c.explain(ctx, &asked)
 	if err != nil {
 		return nil, invalid(r.Kind, r.Name, "resourceAttributes", err)
 	}

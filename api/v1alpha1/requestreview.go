@@ -3,6 +3,7 @@ package v1alpha1
 import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // RequestReview puts one request before every gate and answers with what each
@@ -28,6 +29,7 @@ type RequestReview struct {
 // nonResourceAttributes is set.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.resourceAttributes) != has(self.nonResourceAttributes)",message="set exactly one of resourceAttributes and nonResourceAttributes"
+// +kubebuilder:validation:XValidation:rule="has(self.resourceAttributes) || !(has(self.object) || has(self.oldObject))",message="object and oldObject need resourceAttributes"
 // +kubebuilder:validation:XValidation:rule="has(self.user) || !(has(self.groups) || has(self.uid) || has(self.extra))",message="groups, uid and extra need user"
 type RequestReviewSpec struct {
 	// User whose request it is. Default: who creates the review, with their own
@@ -57,6 +59,21 @@ type RequestReviewSpec struct {
 	// NonResourceAttributes describe a request for a path.
 	// +optional
 	NonResourceAttributes *authorizationv1.NonResourceAttributes `json:"nonResourceAttributes,omitempty"`
+
+	// Object is the body of a create, and what an update or a patch would leave:
+	// what admission is asked about. Default: none; a create or an update is then put
+	// before the authorizers alone, and the trace says so.
+	// +optional
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:Type=object
+	Object *runtime.RawExtension `json:"object,omitempty"`
+
+	// OldObject is what an update, a patch or a delete finds. Default: what is stored
+	// under the name.
+	// +optional
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:Type=object
+	OldObject *runtime.RawExtension `json:"oldObject,omitempty"`
 }
 
 // RequestReviewStatus is what the gates made of the request.

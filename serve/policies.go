@@ -1,0 +1,74 @@
+package serve
+
+import (
+	"context"
+	"sync/atomic"
+
+	"k8s.io/apiserver/pkg/admission"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/discovery/cached/memory"
+	"k8s.io/client-go/dynamic"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/restmapper"
+
+	"github.com/gatehouse-io/gatehouse/cluster"
+	"github.com/gatehouse-io/gatehouse/policy"
+	"github.com/gatehouse-io/gatehouse/policy/follow"
+)
+
+// policyGate is the policies in force and what they look things up in. The
+// admission plugins are made before it is started; nothing is admitted in between.
+type policyGate struct {
+	follower atomic.Pointer[follow.Follower]
+	lookups  atomic.Pointer[cluster.Watched]
+	// mapper knows the kinds of the server; it is asked anew for those it does not.
+	mapper    atomic.Pointer[restmapper.DeferredDiscoveryRESTMapper]
+	discovery discovery.CachedDiscoveryInterface
+	objects   dynamic.Interface
+	// parts are the plugins of the chain, in their order.
+	parts []admissionPart
+}
+
+// admissionPart is a plugin by the name it is registered under.
+type admissionPart struct {
+	name    string
+	handler admission.Interface
+}
+
+// Decorate implements admission.Decorator: it notes the plugins as they are made.
+func (g *policyGate) Decorate(handler admission.Interface, name string) admission.Interface {
+	g.parts = append(g.parts, admissionPart{name, handler})
+	return handler
+}
+
+func (g *policyGate) set() *policy.Set {
+	if f := g.follower.Load(); f != nil {
+		return f.Set()
+	}
+	return nil
+}
+
+func (g *policyGate) cluster() policy.Cluster { return g.lookups.Load() }
+
+// engines are the policy languages under serve. CEL is upstream's own.
+func engines() []policy.Engine { return nil }
+
+// start follows the policies from the server's first moment.
+func (g *policyGate) start(ctx context.Context, generic *genericapiserver.Config, kinds *kindInformers, namespaces corelisters.NamespaceLister) error {
+	known := memory.NewMemCacheClient(kinds.probe)
+	mapper := restmapper.NewDeferredDiscoveryRESTMapper(known)
+	g.mapper.Store(mapper)
+	g.discovery, g.objects = known, kinds.client
+	g.lookups.Store(cluster.NewWatched(kinds.client, mapper, namespaces))
+	follower := follow.New(follow.Options{Client: kinds.client, Engines: engines(), Lookups: g.lookups.Load()})
+	g.follower.Store(follower)
+	generic.ReadyzChecks = append(generic.ReadyzChecks, syncCheck("policies", "the policies have not been read yet", follower.HasSynced))
+	return generic.AddPostStartHook("gatehouse-policies", func(hook genericapiserver.PostStartHookContext) error {
+		go func() {
+			kinds.awaitServed(hook, crdResource)
+			follower.Run(hook)
+		}()
+		return nil
+	})
+}
