@@ -59,11 +59,13 @@ func (g *policyGate) explainAdmission(ctx context.Context, objects dynamic.Inter
 			}
 			said := r.ask(ctx, p, mutating)
 			for _, s := range said {
+				// A plugin that is content is told of where people ask, once.
+				if s.Opinion == gate.NoOpinion && len(s.Sources) == 0 &&
+					(again || disagreed[p.name] || namespace == "" || s.Part == p.name && !slices.Contains(alwaysTold, p.name)) {
+					continue
+				}
 				if s.Opinion == gate.Deny {
 					disagreed[p.name] = true
-				}
-				if s.Opinion == gate.NoOpinion && (again || s.Part == p.name && !slices.Contains(alwaysTold, p.name)) && len(s.Sources) == 0 {
-					continue
 				}
 				steps = append(steps, s)
 			}
