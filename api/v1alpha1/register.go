@@ -19,6 +19,7 @@ func AddToScheme(s *runtime.Scheme) error {
 		&Revocation{}, &RevocationList{},
 		&Guard{}, &GuardList{},
 		&Exception{}, &ExceptionList{},
+		&BuiltinPolicies{}, &BuiltinPoliciesList{},
 		&RequestReview{}, &SubjectsReview{}, &AccessList{},
 	)
 	metav1.AddToGroupVersion(s, SchemeGroupVersion)
