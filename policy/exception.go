@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -46,6 +47,8 @@ func NewException(e *v1alpha1.Exception, source gate.Source) (*Exception, error)
 		return nil, errors.New("spec.policies: a name is missing")
 	case spec.Match == nil && spec.Subjects == nil:
 		return nil, errors.New("spec: set match or subjects")
+	case spec.Match != nil && reflect.ValueOf(*spec.Match).IsZero():
+		return nil, errors.New("spec.match: set a field; for everything, switch the policy off")
 	case strings.TrimSpace(spec.Reason) == "":
 		return nil, errors.New("spec.reason: say why")
 	case strings.TrimSpace(spec.Owner) == "":

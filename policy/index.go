@@ -18,8 +18,10 @@ type index[P Policy] struct {
 	// selectors of each policy, as it gave them: asked once.
 	of [][]Selector
 
-	places sync.Map // placeKey → *candidates[P]
-	kept   atomic.Int32
+	// places is replaced as a whole, under writing, and never changed: the places of
+	// a cluster are few, and soon all seen.
+	places  atomic.Pointer[map[placeKey]*candidates[P]]
+	writing sync.Mutex
 }
 
 // placeKey has the group of the resource too, which may differ from the kind's.
@@ -87,8 +89,10 @@ func (x *index[P]) matching(ctx context.Context, r *Request) []P {
 }
 
 func (x *index[P]) at(key placeKey) *candidates[P] {
-	if found, ok := x.places.Load(key); ok {
-		return found.(*candidates[P])
+	if places := x.places.Load(); places != nil {
+		if found, ok := (*places)[key]; ok {
+			return found
+		}
 	}
 	c := &candidates[P]{everywhere: true}
 	for i, p := range x.all {
@@ -105,11 +109,13 @@ func (x *index[P]) at(key placeKey) *candidates[P] {
 			c.policies, c.selectors = append(c.policies, p), append(c.selectors, takes)
 		}
 	}
-	if x.kept.Add(1) > mostPlaces {
-		x.places.Clear()
-		x.kept.Store(0)
+	x.writing.Lock()
+	defer x.writing.Unlock()
+	places := map[placeKey]*candidates[P]{key: c}
+	if before := x.places.Load(); before != nil && len(*before) < mostPlaces {
+		maps.Copy(places, *before)
 	}
-	x.places.Store(key, c)
+	x.places.Store(&places)
 	return c
 }
 

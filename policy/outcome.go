@@ -18,7 +18,7 @@ const (
 	Part = "Policy"
 )
 
-// Outcome is what the policies come to.
+// Outcome is what the policies come to. It must not be changed.
 type Outcome struct {
 	// Denials refuse the request; where there are none it passes.
 	Denials []Said
@@ -65,19 +65,21 @@ func (s *Said) sentence() string {
 	return s.Message
 }
 
-// mostMessage is how long what is told a client may be, in bytes: a policy, or the
-// object that it quotes, may be of any length.
-const mostMessage = 16 << 10
+// mostMessage and mostPath are how long what is told a client, and the name of a
+// field in it, may be, in bytes: a policy, or the object that it quotes, may be of
+// any length.
+const mostMessage, mostPath = 16 << 10, 1 << 10
 
 // Error is the refusal as an API server answers it: every denial in one message, with
-// the status of the first; nil where nothing refuses.
+// the status of the first; nil where nothing refuses. Clients print it to terminals,
+// so it holds no control characters.
 func (o *Outcome) Error(a admission.Attributes) error {
 	if len(o.Denials) == 0 {
 		return nil
 	}
 	texts := make([]string, len(o.Denials))
 	for i := range o.Denials {
-		texts[i] = clip(o.Denials[i].Text(), mostMessage/4)
+		texts[i] = gate.Plain(clip(o.Denials[i].Text(), mostMessage/4))
 	}
 	message := clip(strings.Join(texts, "; "), mostMessage)
 	err := apierrors.NewForbidden(a.GetResource().GroupResource(), a.GetName(), fmt.Errorf("%s", message))
@@ -90,7 +92,7 @@ func (o *Outcome) Error(a admission.Attributes) error {
 			break
 		}
 		err.ErrStatus.Details.Causes = append(err.ErrStatus.Details.Causes, metav1.StatusCause{
-			Type: "PolicyViolation", Message: clip(text, mostMessage/4), Field: o.Denials[i].Path,
+			Type: "PolicyViolation", Message: clip(text, mostMessage/4), Field: gate.Plain(clip(o.Denials[i].Path, mostPath)),
 		})
 	}
 	return err

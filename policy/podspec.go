@@ -46,7 +46,7 @@ func PodSpec(o *unstructured.Unstructured) (spec map[string]any, path string) {
 var ContainerLists = []string{"initContainers", "containers", "ephemeralContainers"}
 
 // Images are those of an object's containers and image volumes; where path names
-// one container, that of it alone.
+// one container or image volume, or something in it, that of it alone.
 func Images(o *unstructured.Unstructured, path string) []string {
 	spec, at := PodSpec(o)
 	if spec == nil {
@@ -58,13 +58,14 @@ func Images(o *unstructured.Unstructured, path string) []string {
 		for i, c := range containers {
 			container, _ := c.(map[string]any)
 			image, _ := container["image"].(string)
-			if image == "" {
-				continue
-			}
-			if here := fmt.Sprintf("%s.%s[%d]", at, list, i); path == here || strings.HasPrefix(path, here+".") {
+			if here := lies(path, at, list, i); here && image == "" {
+				return nil
+			} else if here {
 				return []string{image}
 			}
-			all = append(all, image)
+			if image != "" {
+				all = append(all, image)
+			}
 		}
 	}
 	volumes, _ := spec["volumes"].([]any)
@@ -73,12 +74,21 @@ func Images(o *unstructured.Unstructured, path string) []string {
 		source, _ := volume["image"].(map[string]any)
 		image, _ := source["reference"].(string)
 		if image == "" {
-			continue
+			continue // what is said of another volume is said of the pod as a whole
 		}
-		if here := fmt.Sprintf("%s.volumes[%d]", at, i); path == here || strings.HasPrefix(path, here+".") {
+		if lies(path, at, "volumes", i) {
 			return []string{image}
 		}
 		all = append(all, image)
 	}
 	return all
+}
+
+// lies reports whether path names an item of a list, or something in it.
+func lies(path, at, list string, i int) bool {
+	if path == "" {
+		return false
+	}
+	rest, ok := strings.CutPrefix(path, fmt.Sprintf("%s.%s[%d]", at, list, i))
+	return ok && (rest == "" || rest[0] == '.')
 }

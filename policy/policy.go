@@ -81,7 +81,7 @@ const (
 
 // Result is one thing that a policy has to say of a request.
 type Result struct {
-	// Actions are what it asks for; nobody hears of a Result without one.
+	// Actions are what it asks for. Of a Result without one only a trace tells.
 	Actions []Action
 	// Message is a sentence for who made the request. It is the policy's, and may
 	// hold what the request says: printers escape it.

@@ -121,17 +121,21 @@ func (r *Request) Namespace(ctx context.Context) (*corev1.Namespace, error) {
 }
 
 // Kept is what make made for key when it was first asked for since the object last
-// changed: an engine's own form of the request.
+// changed: an engine's own form of the request. make may ask for what is kept by
+// other keys.
 func (r *Request) Kept(key any, make func() any) any {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if v, ok := r.kept[key]; ok {
+	v, ok := r.kept[key]
+	r.mu.Unlock()
+	if ok {
 		return v
 	}
+	v = make()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.kept == nil {
 		r.kept = map[any]any{}
 	}
-	v := make()
 	r.kept[key] = v
 	return v
 }

@@ -23,11 +23,11 @@ var errTime = errors.New("the time for the request's policies is over")
 // Request then has the object they made. Where one fails whose failure counts, or
 // the object does not settle, that is a denial.
 func (s *Set) Mutate(ctx context.Context, r *Request) *Outcome {
-	out := &Outcome{}
 	matching := s.mutators.matching(ctx, r)
 	if len(matching) == 0 {
-		return out
+		return s.nothing
 	}
+	out := &Outcome{}
 	ctx, cancel := context.WithTimeout(ctx, s.opts.MaxTime)
 	defer cancel()
 	recorder := gate.RecorderFrom(ctx)
@@ -52,6 +52,9 @@ func (s *Set) Mutate(ctx context.Context, r *Request) *Outcome {
 			runs[i]++
 			began := s.opts.Now()
 			before, err := r.Object()
+			if before == nil && err == nil {
+				return out // a deletion has nothing to change
+			}
 			var after *unstructured.Unstructured
 			if err == nil {
 				after, err = mutate(ctx, m, r)
@@ -127,11 +130,11 @@ func mutate(ctx context.Context, m Mutator, r *Request) (after *unstructured.Uns
 
 // Validate asks every validator that matches.
 func (s *Set) Validate(ctx context.Context, r *Request) *Outcome {
-	out := &Outcome{}
 	matching := s.validators.matching(ctx, r)
 	if len(matching) == 0 {
-		return out
+		return s.nothing
 	}
+	out := &Outcome{}
 	ctx, cancel := context.WithTimeout(ctx, s.opts.MaxTime)
 	defer cancel()
 	recorder := gate.RecorderFrom(ctx)
@@ -223,8 +226,11 @@ func (s *Set) take(ctx context.Context, out *Outcome, recorder *gate.Recorder, r
 		maps.Copy(out.Annotations, result.Annotations)
 	}
 	if len(result.Actions) == 0 {
-		if result.Err != nil {
+		switch {
+		case result.Err != nil:
 			recorder.Record(gate.Step{Gate: Gate, Part: Part, Opinion: gate.NoOpinion, Reason: said.sentence() + " (its failure policy is Ignore)", Sources: said.sources(), Took: took})
+		case recorder != nil && result.Message != "":
+			recorder.Record(gate.Step{Gate: Gate, Part: Part, Opinion: gate.NoOpinion, Reason: result.Message, Sources: said.sources(), Took: took})
 		}
 		return
 	}

@@ -20,8 +20,8 @@ type Selector struct {
 	Resources []string
 	// Kinds are those of the request: Pod, Deployment.
 	Kinds []string
-	// Namespaces are exact names. Where they are set, what is in no namespace does
-	// not match. A Namespace object counts as being in the namespace it is.
+	// Namespaces are exact names. Where they are set, and none is "*", what is in no
+	// namespace does not match. A Namespace object counts as being in the namespace it is.
 	Namespaces []string
 	// NamespaceSelector selects by the labels of the namespace, where there is one.
 	NamespaceSelector labels.Selector
@@ -77,7 +77,7 @@ func anyOf[T comparable](list []T, one, star T) bool {
 // known is false where its labels could not be found, and then every selector of
 // labels may match.
 func (s *Selector) covers(name string, known bool, of labels.Set) bool {
-	if s.Namespaces != nil && !slices.Contains(s.Namespaces, name) {
+	if !anyOf(s.Namespaces, name, "*") {
 		return false
 	}
 	return s.NamespaceSelector == nil || name == "" || !known || s.NamespaceSelector.Matches(of)

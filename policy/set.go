@@ -43,12 +43,14 @@ type Set struct {
 	opts       Options
 	mutators   index[Mutator]
 	validators index[Validator]
+	// nothing is the outcome of requests that no policy matches. It is never changed.
+	nothing *Outcome
 }
 
 // NewSet indexes policies. Their order does not matter.
 func NewSet(policies []Policy, opts Options) *Set {
 	opts.setDefaults()
-	s := &Set{opts: opts}
+	s := &Set{opts: opts, nothing: &Outcome{}}
 	var mutators []Mutator
 	var validators []Validator
 	for _, p := range policies {
