@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -134,11 +133,10 @@ func (p *Policy) Validate(ctx context.Context, a admission.Attributes, o admissi
 	for i := range out.Warnings {
 		warning.AddWarning(ctx, "", out.Warnings[i].Text())
 	}
-	annotate(a, ViolationsAnnotation, out.Audits)
-	annotate(a, ExceptedAnnotation, out.Excepted)
-	for _, key := range slices.Sorted(maps.Keys(out.Annotations)) {
-		if err := a.AddAnnotation(key, out.Annotations[key]); err != nil {
-			klog.ErrorS(err, "A policy's audit annotation cannot be written", "key", key)
+	annotations := AuditAnnotations(out)
+	for _, key := range slices.Sorted(maps.Keys(annotations)) {
+		if err := a.AddAnnotation(key, annotations[key]); err != nil {
+			klog.ErrorS(err, "What policies say cannot be written into the audit event", "key", key)
 		}
 	}
 	return out.Error(a)
@@ -201,23 +199,28 @@ func (p *Policy) put(a admission.Attributes, o admission.ObjectInterfaces, after
 // mostAnnotated is how many texts an annotation has.
 const mostAnnotated = 50
 
-func annotate(a admission.Attributes, key string, said []policy.Said) {
-	if len(said) == 0 {
-		return
-	}
-	texts := make([]string, 0, min(len(said), mostAnnotated))
-	for i := range said[:min(len(said), mostAnnotated)] {
-		text := said[i].Text()
-		if e := said[i].Exception; e != nil {
-			text = strings.Join([]string{e.Source.String(), text}, ": ")
+// AuditAnnotations are what an outcome writes into the audit event.
+func AuditAnnotations(out *policy.Outcome) map[string]string {
+	all := map[string]string{}
+	maps.Copy(all, out.Annotations)
+	for _, list := range []struct {
+		key  string
+		said []policy.Said
+	}{{ViolationsAnnotation, out.Audits}, {ExceptedAnnotation, out.Excepted}} {
+		if len(list.said) == 0 {
+			continue
 		}
-		texts = append(texts, text)
+		var texts []string
+		for i := range list.said[:min(len(list.said), mostAnnotated)] {
+			text := list.said[i].Text()
+			if e := list.said[i].Exception; e != nil {
+				text = e.Source.String() + ": " + text
+			}
+			texts = append(texts, text)
+		}
+		if value, err := utiljson.Marshal(texts); err == nil { // strings can be written
+			all[list.key] = string(value)
+		}
 	}
-	value, err := utiljson.Marshal(texts)
-	if err == nil {
-		err = a.AddAnnotation(key, string(value))
-	}
-	if err != nil {
-		klog.ErrorS(errors.Unwrap(err), "What policies report cannot be written into the audit event", "key", key)
-	}
+	return all
 }

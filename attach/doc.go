@@ -14,6 +14,9 @@
 //
 //	/authorize      SubjectAccessReview of authorization.k8s.io/v1
 //	/authenticate   TokenReview of authentication.k8s.io/v1
+//	/mutate         AdmissionReview of admission.k8s.io/v1, answered with a patch
+//	/validate       AdmissionReview of admission.k8s.io/v1
+//	/images         ImageReview of imagepolicy.k8s.io/v1alpha1
 //	/livez /readyz  health, ?verbose for each check
 //	/metrics        Prometheus
 //

@@ -71,6 +71,9 @@ func Run(ctx context.Context, opts RunOptions) error {
 	if err != nil {
 		return err
 	}
+	policies, still := newPolicies(ctx, cfg, namespace, client, objects, decide)
+	endpoints = append(endpoints, Mutate(policies), Validate(policies), Images(policies))
+	more = append(more, still...)
 	if tokens != nil {
 		endpoints = append(endpoints, Authenticate(tokens, cfg.Authentication.Audiences))
 	}
@@ -106,7 +109,7 @@ func Run(ctx context.Context, opts RunOptions) error {
 	for _, e := range endpoints {
 		paths = append(paths, e.Path)
 	}
-	fmt.Fprintf(opts.Out, "gatehouse attach answers %s on https://%s\n", strings.Join(paths, " and "), listener.Addr())
+	fmt.Fprintf(opts.Out, "gatehouse attach answers %s on https://%s\n", strings.Join(paths, ", "), listener.Addr())
 	if cfg.Client.CAFile == "" && !loopback(listener.Addr()) {
 		klog.Warning("No client certificate is asked for: whoever reaches the port may ask what anybody may do. Set client.caFile (--client-ca)")
 	}

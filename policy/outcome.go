@@ -1,7 +1,7 @@
 package policy
 
 import (
-	"fmt"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -70,33 +70,36 @@ func (s *Said) sentence() string {
 // any length.
 const mostMessage, mostPath = 16 << 10, 1 << 10
 
-// Error is the refusal as an API server answers it: every denial in one message, with
-// the status of the first; nil where nothing refuses. Clients print it to terminals,
-// so it holds no control characters.
-func (o *Outcome) Error(a admission.Attributes) error {
-	if len(o.Denials) == 0 {
-		return nil
-	}
+// Message is every denial in one text; empty where nothing refuses. Clients print it
+// to terminals, so it holds no control characters.
+func (o *Outcome) Message() string {
 	texts := make([]string, len(o.Denials))
 	for i := range o.Denials {
 		texts[i] = gate.Plain(clip(o.Denials[i].Text(), mostMessage/4))
 	}
-	message := clip(strings.Join(texts, "; "), mostMessage)
-	err := apierrors.NewForbidden(a.GetResource().GroupResource(), a.GetName(), fmt.Errorf("%s", message))
-	first := &o.Denials[0]
-	if first.Reason != "" {
-		err.ErrStatus.Reason, err.ErrStatus.Code = first.Reason, codeOf(first.Reason)
+	return clip(strings.Join(texts, "; "), mostMessage)
+}
+
+// Error is the refusal as an API server answers it: every denial in one message, with
+// the status of the first; nil where nothing refuses.
+func (o *Outcome) Error(a admission.Attributes) error {
+	if len(o.Denials) == 0 {
+		return nil
 	}
-	for i, text := range texts {
-		if i == 32 {
-			break
-		}
+	err := apierrors.NewForbidden(a.GetResource().GroupResource(), a.GetName(), errors.New(o.Message()))
+	if reason := o.Denials[0].Reason; reason != "" {
+		err.ErrStatus.Reason, err.ErrStatus.Code = reason, codeOf(reason)
+	}
+	for i := range o.Denials[:min(len(o.Denials), mostCauses)] {
 		err.ErrStatus.Details.Causes = append(err.ErrStatus.Details.Causes, metav1.StatusCause{
-			Type: "PolicyViolation", Message: clip(text, mostMessage/4), Field: gate.Plain(clip(o.Denials[i].Path, mostPath)),
+			Type: "PolicyViolation", Message: gate.Plain(clip(o.Denials[i].Text(), mostMessage/4)), Field: gate.Plain(clip(o.Denials[i].Path, mostPath)),
 		})
 	}
 	return err
 }
+
+// mostCauses is how many denials a refusal lists one by one.
+const mostCauses = 32
 
 // codeOf is that of upstream's ValidatingAdmissionPolicy for the reasons it allows.
 func codeOf(reason metav1.StatusReason) int32 {

@@ -296,13 +296,14 @@ func (g *policyGate) reviewed(ctx context.Context, objects dynamic.Interface, wh
 	case admission.Create:
 		object, options = spec.Object, &metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
 		if object == nil {
-			r.missing = "not asked: it judges the object, and the review has none; set spec.object (-f FILE)"
+			return nil, nil // whether it may be asked for is the question
 		}
 	case admission.Update:
 		object, options = spec.Object, &metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}}
 		if object == nil {
-			r.missing = "not asked: it judges the object, and the review has none; set spec.object (-f FILE)"
-		} else if old, err = stored(); err == nil && old == nil {
+			return nil, nil
+		}
+		if old, err = stored(); err == nil && old == nil {
 			r.missing = fmt.Sprintf("not asked: there is no %s %q to update; set spec.oldObject", parent.Kind, a.Name)
 		}
 	case admission.Delete:

@@ -24,6 +24,7 @@ type AttachConfiguration struct {
 	TLS            AttachTLSOptions            `json:"tls,omitempty"`
 	Client         AttachClientOptions         `json:"client,omitempty"`
 	Authentication AttachAuthenticationOptions `json:"authentication,omitempty"`
+	Admission      AttachAdmissionOptions      `json:"admission,omitempty"`
 	Limits         AttachLimits                `json:"limits,omitempty"`
 	Logging        LoggingOptions              `json:"logging,omitempty"`
 }
@@ -103,6 +104,28 @@ type AttachAuthenticationOptions struct {
 	// Revocations refuses the tokens that Revocation objects name, and every token
 	// until they have been read. Default: true.
 	Revocations *bool `json:"revocations,omitempty"`
+}
+
+// AttachAdmissionOptions say how the API server is led to /mutate and /validate,
+// which answer whether it is or not.
+type AttachAdmissionOptions struct {
+	// Webhooks is Managed or Unmanaged. Managed keeps a MutatingWebhookConfiguration
+	// and a ValidatingWebhookConfiguration, both named gatehouse-attach, that select
+	// exactly the resources the loaded policies can match. Default: Unmanaged.
+	Webhooks string `json:"webhooks,omitempty"`
+
+	// URL, without a path, by which the API server reaches this program. Default: the
+	// Service gatehouse-attach in cluster.namespace.
+	URL string `json:"url,omitempty"`
+
+	// FailurePolicy is Fail or Ignore: what the API server does with a request when it
+	// gets no answer. Default: Fail.
+	FailurePolicy string `json:"failurePolicy,omitempty"`
+
+	// ExemptNamespaces are not judged by the webhooks, so that what runs in them can be
+	// started while Gatehouse is down. The namespace of Gatehouse is always among them.
+	// Default: [kube-system].
+	ExemptNamespaces *[]string `json:"exemptNamespaces,omitempty"`
 }
 
 // AttachLimits bound what one client can cost.

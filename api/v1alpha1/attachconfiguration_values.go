@@ -2,6 +2,8 @@ package v1alpha1
 
 import (
 	"net"
+	"net/url"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -42,6 +44,9 @@ func SetAttachDefaults(cfg *AttachConfiguration) {
 		cfg.Authentication.Audiences = []string{"https://kubernetes.default.svc.cluster.local"}
 	}
 	setDefaultPointer(&cfg.Authentication.Revocations, true)
+	setDefault(&cfg.Admission.Webhooks, WebhooksUnmanaged)
+	setDefault(&cfg.Admission.FailurePolicy, "Fail")
+	setDefaultPointer(&cfg.Admission.ExemptNamespaces, []string{metav1.NamespaceSystem})
 	setDefaultPointer(&cfg.Limits.RequestSize, resource.MustParse("3Mi"))
 	setDefault(&cfg.Limits.ConcurrentReviews, 1000)
 	setDefaultPointer(&cfg.Limits.ReviewTimeout, metav1.Duration{Duration: 10 * time.Second})
@@ -72,9 +77,34 @@ func ValidateAttach(cfg *AttachConfiguration) field.ErrorList {
 	}
 
 	v.unique(cfg.Authentication.Audiences, field.NewPath("authentication", "audiences"))
+	v.attachAdmission(&cfg.Admission, field.NewPath("admission"))
 	v.attachLimits(&cfg.Limits, field.NewPath("limits"))
 	v.logging(&cfg.Logging, field.NewPath("logging"))
 	return v.errs
+}
+
+// Of AttachAdmissionOptions.Webhooks.
+const (
+	WebhooksManaged   = "Managed"
+	WebhooksUnmanaged = "Unmanaged"
+)
+
+func (v *validator) attachAdmission(o *AttachAdmissionOptions, p *field.Path) {
+	v.oneOf(o.Webhooks, p.Child("webhooks"), WebhooksManaged, WebhooksUnmanaged)
+	v.oneOf(o.FailurePolicy, p.Child("failurePolicy"), "Fail", "Ignore")
+	if o.URL != "" {
+		if u, err := url.Parse(o.URL); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+			v.add(field.Invalid(p.Child("url"), o.URL, "want a URL such as https://10.96.0.53, without a path"))
+		}
+	}
+	if o.ExemptNamespaces != nil {
+		v.unique(*o.ExemptNamespaces, p.Child("exemptNamespaces"))
+		for i, n := range *o.ExemptNamespaces {
+			if problems := validation.IsDNS1123Label(n); len(problems) > 0 {
+				v.add(field.Invalid(p.Child("exemptNamespaces").Index(i), n, problems[0]))
+			}
+		}
+	}
 }
 
 func (v *validator) attachCluster(o *AttachClusterOptions, p *field.Path) {

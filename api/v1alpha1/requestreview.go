@@ -62,7 +62,7 @@ type RequestReviewSpec struct {
 
 	// Object is the body of a create, and what an update or a patch would leave:
 	// what admission is asked about. Default: none; a create or an update is then put
-	// before the authorizers alone, and the trace says so.
+	// before the authorizers alone.
 	// +optional
 	// +kubebuilder:pruning:PreserveUnknownFields
 	// +kubebuilder:validation:Type=object

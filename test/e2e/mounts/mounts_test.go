@@ -123,7 +123,7 @@ func TestEveryMountAnswersTheSame(t *testing.T) {
 		passes(t, err)
 		var served v1alpha1.RequestReview
 		passes(t, runtime.DefaultUnstructuredConverter.FromUnstructured(created.Object, &served))
-		served.Status.Steps = slices.DeleteFunc(served.Status.Steps, func(step v1alpha1.TraceStep) bool { return step.Part == "Node" })
+		served.Status.Steps = slices.DeleteFunc(served.Status.Steps, func(step v1alpha1.TraceStep) bool { return step.Part == "Node" || step.Gate != "authorization" })
 		same(t, name+", serve", answerOf(&served), files)
 
 		asked[name] = review
