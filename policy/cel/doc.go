@@ -1,0 +1,44 @@
+// Package cel answers what ValidatingAdmissionPolicies and MutatingAdmissionPolicies
+// say of a request, where no API server asks them itself: behind a webhook and over
+// files. Under serve upstream's own plugins do.
+//
+//	engine, err := cel.New(cel.Options{})
+//	loaded := engine.Compile(objects)        // policies and bindings
+//
+// Policies of other languages that hold CEL are compiled onto the same evaluator:
+//
+//	compiler, err := cel.NewCompiler()
+//	program, faults := compiler.Compile(cel.Rules{
+//		Name: "K8sRequiredLabels", Params: true,
+//		Variables:   []v1.Variable{{Name: "wanted", Expression: "params.spec.parameters.labels"}},
+//		Validations: []v1.Validation{{Expression: "variables.wanted.all(l, l in object.metadata.labels)"}},
+//	})
+//	...
+//	decisions := program.Evaluate(ctx, request, constraint.Object, namespace)
+//
+// The evaluator is upstream's, k8s.io/apiserver/pkg/admission/plugin: its compiler,
+// validator, matcher, patchers and the dispatcher of mutations. This package brings
+// a request, the parameters and the schemas to it, and its decisions back. The tests
+// run upstream's whole plugins beside the engine.
+//
+// # Invariants
+//
+//   - Nothing is compiled while a request waits.
+//   - What CEL sees of a request is made once for all policies of all engines.
+//   - A policy that does not compile does what its failure policy says, as a stored
+//     one does in an API server; where an earlier version of it did compile, that
+//     one stays in force.
+//   - Nothing judges the kinds that hold these policies, nor reviews of tokens and
+//     access: upstream leaves them out, so that a cluster can be mended.
+//
+// # Where it cannot equal an API server
+//
+// An API server knows how to convert every kind it serves. Where there is no such
+// server (policy.Request.Objects is nil) a matchPolicy Equivalent reaches over
+// versions of a built-in kind whose Go types have the same fields, and matches
+// every other exactly. A mutation's result is not defaulted here: an API server does
+// that when the webhook has answered.
+//
+// The specification is k8s.io/api/admissionregistration/v1 and the page
+// https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/.
+package cel

@@ -1,0 +1,145 @@
+package cel
+
+import (
+	"errors"
+	"fmt"
+
+	v1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/admission/plugin/policy/matching"
+)
+
+// criteria are MatchResources with their selectors parsed: upstream's matcher asks
+// for them again for every request.
+type criteria struct {
+	resources  v1.MatchResources
+	namespaces labels.Selector
+	objects    labels.Selector
+	// namespacesErr and objectsErr are what is wrong with the selectors. Upstream
+	// says so when a request matches in all else.
+	namespacesErr, objectsErr error
+}
+
+var _ matching.MatchCriteria = &criteria{}
+
+func newCriteria(resources *v1.MatchResources) *criteria {
+	c := &criteria{resources: *resources}
+	c.namespaces, c.namespacesErr = metav1.LabelSelectorAsSelector(resources.NamespaceSelector)
+	c.objects, c.objectsErr = metav1.LabelSelectorAsSelector(resources.ObjectSelector)
+	return c
+}
+
+func (c *criteria) GetParsedNamespaceSelector() (labels.Selector, error) {
+	return c.namespaces, c.namespacesErr
+}
+func (c *criteria) GetParsedObjectSelector() (labels.Selector, error) {
+	return c.objects, c.objectsErr
+}
+func (c *criteria) GetMatchResources() v1.MatchResources { return c.resources }
+
+// faults of a MatchResources at a path.
+func (c *criteria) faults(path string) []Fault {
+	var all []Fault
+	if c.namespacesErr != nil {
+		all = append(all, Fault{path + ".namespaceSelector", c.namespacesErr})
+	}
+	if c.objectsErr != nil {
+		all = append(all, Fault{path + ".objectSelector", c.objectsErr})
+	}
+	return all
+}
+
+// errNoConstraints is upstream's.
+var errNoConstraints = errors.New("policy contained no match constraints, a required field")
+
+// pair is what every policy with a binding is found by.
+type pair struct {
+	policy, binding *criteria // binding is nil where it matches everything
+	server          *server
+}
+
+// matched is a request as a policy wants it.
+type matched struct {
+	resource schema.GroupVersionResource
+	kind     schema.GroupVersionKind
+}
+
+// matches reports whether the pair is for a request. atBinding says that an error
+// is of the binding's match.
+func (p *pair) matches(v *view) (m matched, ok, atBinding bool, err error) {
+	if exempt(v.attributes.GetResource().GroupResource()) {
+		return m, false, false, nil
+	}
+	if p.policy == nil {
+		return m, false, false, errNoConstraints
+	}
+	interfaces := v.interfaces(p.server)
+	ok, m.resource, m.kind, err = v.matcher.Matches(&v.attributes, interfaces, p.policy)
+	if !ok || err != nil || p.binding == nil {
+		return m, ok, false, err
+	}
+	ok, _, _, err = v.matcher.Matches(&v.attributes, interfaces, p.binding)
+	return m, ok, true, err
+}
+
+// exempt are resources that upstream's plugins never judge: the policies themselves,
+// so that a bad one can be removed, and what is asked about tokens and access and
+// never stored (k8s.io/kubernetes, pkg/kubeapiserver/admission/exclusion).
+func exempt(resource schema.GroupResource) bool {
+	switch resource.Group {
+	case v1.GroupName:
+		switch resource.Resource {
+		case "validatingadmissionpolicies", "validatingadmissionpolicybindings",
+			"mutatingadmissionpolicies", "mutatingadmissionpolicybindings":
+			return true
+		}
+	case "authentication.k8s.io":
+		return resource.Resource == "selfsubjectreviews" || resource.Resource == "tokenreviews"
+	case "authorization.k8s.io":
+		switch resource.Resource {
+		case "localsubjectaccessreviews", "selfsubjectaccessreviews", "selfsubjectrulesreviews", "subjectaccessreviews":
+			return true
+		}
+	}
+	return false
+}
+
+// interfaces are those of the server that asks, or what can be had without one.
+func (v *view) interfaces(s *server) admission.ObjectInterfaces {
+	if v.request.Objects != nil {
+		return v.request.Objects
+	}
+	return s
+}
+
+// as is the request in the version a policy matched it in.
+func (v *view) as(kind schema.GroupVersionKind, s *server) (*admission.VersionedAttributes, error) {
+	if kind == v.attributes.GetKind() {
+		return v.asRequested(), nil
+	}
+	if found, ok := v.converted[kind]; ok {
+		return found, nil
+	}
+	versioned := &admission.VersionedAttributes{Attributes: &v.attributes, VersionedKind: kind}
+	for _, one := range []struct {
+		from any
+		to   *admission.LazyObject
+	}{{v.attributes.object, &versioned.VersionedObject}, {v.attributes.old, &versioned.VersionedOldObject}} {
+		if one.from == nil {
+			continue
+		}
+		converted, err := s.convert(one.from, kind, v.request.Objects)
+		if err != nil {
+			return nil, fmt.Errorf("failed to convert object version: %w", err)
+		}
+		one.to.Set(converted)
+	}
+	if v.converted == nil {
+		v.converted = map[schema.GroupVersionKind]*admission.VersionedAttributes{}
+	}
+	v.converted[kind] = versioned
+	return versioned, nil
+}
