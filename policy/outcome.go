@@ -30,6 +30,8 @@ type Outcome struct {
 	Excepted []Said
 	// Annotations are for the audit event.
 	Annotations map[string]string
+	// Asked is how many policies matched by their Selectors.
+	Asked int
 	// Changed says that mutators made another object: that of the Request now.
 	Changed bool
 }
