@@ -27,7 +27,7 @@ func (s *Set) Mutate(ctx context.Context, r *Request) *Outcome {
 	if len(matching) == 0 {
 		return s.nothing
 	}
-	out := &Outcome{}
+	out := &Outcome{Asked: len(matching)}
 	ctx, cancel := context.WithTimeout(ctx, s.opts.MaxTime)
 	defer cancel()
 	recorder := gate.RecorderFrom(ctx)
@@ -134,7 +134,7 @@ func (s *Set) Validate(ctx context.Context, r *Request) *Outcome {
 	if len(matching) == 0 {
 		return s.nothing
 	}
-	out := &Outcome{}
+	out := &Outcome{Asked: len(matching)}
 	ctx, cancel := context.WithTimeout(ctx, s.opts.MaxTime)
 	defer cancel()
 	recorder := gate.RecorderFrom(ctx)
