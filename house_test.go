@@ -21,7 +21,7 @@ var floors = [][]string{
 	{"gate", "api", "internal/version", "internal/filewatch", "internal/glob", "internal/kindwatch"},
 	{"cluster"},
 	{"authn", "authz", "admission", "policy", "image", "secret", "network", "audit", "detect", "posture", "telemetry"},
-	{"serve", "attach", "console"},
+	{"serve", "attach", "check", "console"},
 	{"internal/cli"},
 	{"cmd"},
 }
