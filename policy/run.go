@@ -16,6 +16,9 @@ import (
 	"github.com/gatehouse-io/gatehouse/gate"
 )
 
+// NothingWrong is the reason of the step of a validator that has nothing to say.
+const NothingWrong = "nothing is wrong"
+
 // errTime is what is said of policies that the time did not reach.
 var errTime = errors.New("the time for the request's policies is over")
 
@@ -168,7 +171,7 @@ func (s *Set) Validate(ctx context.Context, r *Request) *Outcome {
 		}
 		took := s.opts.Now().Sub(began)
 		if recorder != nil && len(results) == 0 {
-			recorder.Record(gate.Step{Gate: Gate, Part: Part, Opinion: gate.NoOpinion, Reason: "nothing is wrong", Sources: []gate.Source{v.Source()}, Took: took})
+			recorder.Record(gate.Step{Gate: Gate, Part: Part, Opinion: gate.NoOpinion, Reason: NothingWrong, Sources: []gate.Source{v.Source()}, Took: took})
 		}
 		for i := range results {
 			s.take(ctx, out, recorder, r, v, &results[i], took)

@@ -14,18 +14,20 @@ import (
 
 // builtIn are the resources of the linked Kubernetes release, for questions about
 // files: a line each with group, plural, kind, singular, whether they are in a
-// namespace, short names and subresources. A test keeps it equal to upstream's
+// namespace, short names, subresources and preferred version. A test keeps it equal to upstream's
 // discovery documents.
 //
 //go:embed resources.tsv
 var builtIn string
 
 // ofGatehouse are the kinds that the CRDs of Gatehouse add.
-const ofGatehouse = `gatehouse.io	guards	Guard	guard	false	gd	status
-gatehouse.io	revocations	Revocation	revocation	false		
-gatehouse.io	requestreviews	RequestReview	requestreview	false		
-gatehouse.io	subjectsreviews	SubjectsReview	subjectsreview	false		
-gatehouse.io	accesslists	AccessList	accesslist	false		
+const ofGatehouse = `gatehouse.io	guards	Guard	guard	false	gd	status	v1alpha1
+gatehouse.io	revocations	Revocation	revocation	false			v1alpha1
+gatehouse.io	requestreviews	RequestReview	requestreview	false			v1alpha1
+gatehouse.io	subjectsreviews	SubjectsReview	subjectsreview	false			v1alpha1
+gatehouse.io	accesslists	AccessList	accesslist	false			v1alpha1
+gatehouse.io	builtinpolicies	BuiltinPolicies	builtinpolicies	false	bip	status	v1alpha1
+gatehouse.io	exceptions	Exception	exception	false	exc	status	v1alpha1
 `
 
 // ofRules are resources and subresources that stand in rules alone: no discovery
@@ -41,8 +43,10 @@ certificates.k8s.io	signers			false
 // resource is a resource as discovery knows it.
 type resource struct {
 	group, resource, kind, singular string
-	namespaced                      bool
-	short, subresources             []string
+	// version is the preferred one; empty where it is not known.
+	version             string
+	namespaced          bool
+	short, subresources []string
 }
 
 func (r *resource) String() string {
@@ -61,13 +65,13 @@ func builtInCatalog() *catalog {
 
 func (c *catalog) addTable(table string) {
 	for line := range strings.Lines(table) {
-		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
+		f := append(strings.Split(strings.TrimSuffix(line, "\n"), "\t"), "")
 		at := slices.IndexFunc(c.all, func(have resource) bool { return have.group == f[0] && have.resource == f[1] })
 		if at >= 0 {
 			c.all[at].subresources = append(c.all[at].subresources, split(f[6])...)
 			continue
 		}
-		c.all = append(c.all, resource{group: f[0], resource: f[1], kind: f[2], singular: f[3], namespaced: f[4] == "true", short: split(f[5]), subresources: split(f[6])})
+		c.all = append(c.all, resource{group: f[0], resource: f[1], kind: f[2], singular: f[3], namespaced: f[4] == "true", short: split(f[5]), subresources: split(f[6]), version: f[7]})
 	}
 }
 
@@ -114,7 +118,7 @@ func (c *catalog) addList(groupVersion string, list []metav1.APIResource) {
 		at := slices.IndexFunc(c.all, func(have resource) bool { return have.group == gv.Group && have.resource == name })
 		switch {
 		case at < 0 && !isSub:
-			c.all = append(c.all, resource{group: gv.Group, resource: name, kind: r.Kind, singular: r.SingularName, namespaced: r.Namespaced, short: r.ShortNames})
+			c.all = append(c.all, resource{group: gv.Group, resource: name, kind: r.Kind, singular: r.SingularName, namespaced: r.Namespaced, short: r.ShortNames, version: gv.Version})
 		case at >= 0 && isSub && !slices.Contains(c.all[at].subresources, sub):
 			c.all[at].subresources = append(c.all[at].subresources, sub)
 		}

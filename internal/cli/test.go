@@ -1,0 +1,215 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/gatehouse-io/gatehouse/check"
+	"github.com/gatehouse-io/gatehouse/check/scenario"
+	"github.com/gatehouse-io/gatehouse/policy"
+)
+
+// testFlags say which tests run and how.
+type testFlags struct {
+	run     string
+	verbose bool
+	update  bool
+}
+
+func newTest() *cobra.Command {
+	var flags testFlags
+	cmd := &cobra.Command{
+		Use:   "test [PATH...]",
+		Short: "Run the tests of policies",
+		Long: `Run the tests of policies: scenarios of Gatehouse. A PATH is a file, or a folder
+of which every test below it is run (default: the folder you are in).
+
+A scenario is a file NAME.txtar with sections:
+
+  What the scenario is about.
+  -- policies.yaml --     policies and Exceptions
+  -- cluster.yaml --      objects that are there
+  -- request.yaml --      a RequestReview: who wants what
+  -- want --              what is said of it; --update writes it
+  -- request-2.yaml --    further requests, each with its want
+  -- want-2 --
+
+The same scenario can be asked of a running cluster: kubectl create -f of its
+RequestReview, under gatehouse serve.
+` + exitCodesHelp,
+		Example: `  gatehouse test
+  gatehouse test policies/ --run owner
+  gatehouse test policies/owner.txtar --update`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				args = []string{"."}
+			}
+			filter, err := regexp.Compile(flags.run)
+			if err != nil {
+				return coded(exitUsage, fmt.Errorf("--run: %w", err))
+			}
+			files, err := testFiles(args)
+			if err != nil {
+				return err
+			}
+			if len(files) == 0 {
+				return coded(exitUnreadable, &hintError{problem: "there is no test in " + strings.Join(args, " "), hint: "a test is a file NAME.txtar: gatehouse test --help"})
+			}
+			t := &tester{cmd: cmd, flags: &flags, filter: filter}
+			for _, file := range files {
+				if err := t.scenario(cmd.Context(), file); err != nil {
+					return err
+				}
+			}
+			return t.done()
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&flags.run, "run", "", "run only the tests whose path and name match this regular expression")
+	f.BoolVarP(&flags.verbose, "verbose", "v", false, "tell of tests that pass, too")
+	f.BoolVar(&flags.update, "update", false, "write into scenarios what is said, in place of what was wanted")
+	return cmd
+}
+
+// testFiles are the tests of paths, in order.
+func testFiles(paths []string) ([]string, error) {
+	var files []string
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, coded(exitUnreadable, err)
+		}
+		if !info.IsDir() {
+			files = append(files, path)
+			continue
+		}
+		err = filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() && strings.HasSuffix(name, ".txtar") {
+				files = append(files, name)
+			}
+			return err
+		})
+		if err != nil {
+			return nil, coded(exitUnreadable, err)
+		}
+	}
+	slices.Sort(files)
+	return slices.Compact(files), nil
+}
+
+// tester runs tests and counts them.
+type tester struct {
+	cmd            *cobra.Command
+	flags          *testFlags
+	filter         *regexp.Regexp
+	passed, failed int
+	updated        int
+	unreadable     []error
+}
+
+func (t *tester) scenario(ctx context.Context, file string) error {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.unreadable = append(t.unreadable, err)
+		return nil
+	}
+	s, err := scenario.Parse(file, data)
+	if err != nil {
+		t.unreadable = append(t.unreadable, err)
+		return nil
+	}
+	s.Requests = slices.DeleteFunc(s.Requests, func(r scenario.Request) bool { return !t.filter.MatchString(file + "/request" + r.Name) })
+	if len(s.Requests) == 0 {
+		return nil
+	}
+	begun := time.Now()
+	results, err := scenario.Run(ctx, s, func(policies []policy.Object, objects []*unstructured.Unstructured) (*check.Judge, error) {
+		return judgeOfFiles(ctx, policies, objects)
+	})
+	if err != nil {
+		t.unreadable = append(t.unreadable, fmt.Errorf("%s: %w", file, err))
+		return nil
+	}
+	wants := map[string]string{}
+	for i := range results {
+		r := &results[i]
+		name := printable(file + "/request" + r.Request.Name)
+		switch {
+		case r.Err != nil:
+			t.failed++
+			fmt.Fprintf(t.cmd.OutOrStdout(), "FAIL  %s\n      %s\n", name, printable(r.Err.Error()))
+		case r.Passed():
+			t.passed++
+			if t.flags.verbose {
+				fmt.Fprintf(t.cmd.OutOrStdout(), "ok    %s  (%v)\n", name, time.Since(begun).Round(time.Millisecond))
+			}
+		case t.flags.update:
+			wants[r.Request.Name] = r.Got
+		default:
+			t.failed++
+			fmt.Fprintf(t.cmd.OutOrStdout(), "FAIL  %s\n%s", name, difference(r.Request.Want, r.Got))
+		}
+	}
+	if len(wants) == 0 {
+		return nil
+	}
+	next := s.Update(wants)
+	if bytes.Equal(next, data) {
+		return nil
+	}
+	t.updated++
+	info, err := os.Stat(file)
+	if err != nil {
+		return coded(exitInternal, err)
+	}
+	return coded(exitInternal, os.WriteFile(file, next, info.Mode().Perm()))
+}
+
+// difference shows lines that were wanted and not said, and the other way round.
+func difference(want, got string) string {
+	var b strings.Builder
+	wanted, said := strings.Split(strings.TrimSuffix(want, "\n"), "\n"), strings.Split(strings.TrimSuffix(got, "\n"), "\n")
+	for _, line := range wanted {
+		if !slices.Contains(said, line) {
+			fmt.Fprintf(&b, "    - %s\n", printable(line))
+		}
+	}
+	for _, line := range said {
+		mark := " "
+		if !slices.Contains(wanted, line) {
+			mark = "+"
+		}
+		fmt.Fprintf(&b, "    %s %s\n", mark, printable(line))
+	}
+	return b.String()
+}
+
+func (t *tester) done() error {
+	out := t.cmd.OutOrStdout()
+	fmt.Fprintf(out, "%d passed, %d failed", t.passed, t.failed)
+	if t.updated > 0 {
+		fmt.Fprintf(out, ", %d written anew", t.updated)
+	}
+	fmt.Fprintln(out)
+	switch {
+	case len(t.unreadable) > 0:
+		return coded(exitUnreadable, errors.Join(t.unreadable...))
+	case t.failed > 0:
+		return errDenied
+	case t.passed+t.updated == 0:
+		return coded(exitUsage, errors.New("no test matches --run"))
+	}
+	return nil
+}
