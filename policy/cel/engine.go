@@ -9,6 +9,7 @@ import (
 
 	v1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apiserver/pkg/admission"
 
 	"github.com/gatehouse-io/gatehouse/gate"
@@ -24,6 +25,10 @@ type Options struct {
 	// kind, and an error that there is no such kind. Default: built-in kinds are
 	// known, and of others their objects tell.
 	Namespaced func(schema.GroupVersionKind) (namespaced, known bool, err error)
+	// Schemas are those of kinds that are not built in, for the merge of an
+	// ApplyConfiguration; nil for one that is not known. Default: none is known, and
+	// a mutation of such a kind refuses the request.
+	Schemas func(schema.GroupVersionKind) managedfields.TypeConverter
 }
 
 // Engine compiles ValidatingAdmissionPolicies and MutatingAdmissionPolicies, and
@@ -34,6 +39,8 @@ type Engine struct {
 	// validating are the last good ones by name; what has not changed is taken from
 	// there.
 	validating map[string]*kept[validatingPolicy]
+	mutating   map[string]*kept[mutatingPolicy]
+	converters *converters
 }
 
 // kept is a policy as it was compiled last.
@@ -60,7 +67,7 @@ func New(opts Options) (*Engine, error) {
 	if opts.Namespaced == nil {
 		opts.Namespaced = s.namespaced
 	}
-	return &Engine{opts: opts, server: s, validating: map[string]*kept[validatingPolicy]{}}, nil
+	return &Engine{opts: opts, server: s, converters: newConverters(s.types, opts.Schemas)}, nil
 }
 
 // namespaced knows built-in kinds.
@@ -75,6 +82,8 @@ func (e *Engine) Name() string { return "cel" }
 const (
 	validatingKind        = "ValidatingAdmissionPolicy"
 	validatingBindingKind = "ValidatingAdmissionPolicyBinding"
+	mutatingKind          = "MutatingAdmissionPolicy"
+	mutatingBindingKind   = "MutatingAdmissionPolicyBinding"
 )
 
 // Reads implements policy.Engine.
@@ -83,7 +92,7 @@ func (e *Engine) Reads(kind schema.GroupKind) bool {
 		return false
 	}
 	switch kind.Kind {
-	case validatingKind, validatingBindingKind:
+	case validatingKind, validatingBindingKind, mutatingKind, mutatingBindingKind:
 		return true
 	}
 	return false
@@ -101,6 +110,8 @@ func (e *Engine) Compile(objects []policy.Object) policy.Loaded {
 	}
 	e.validating = compileAll(l, of[validatingKind], e.validating, l.compileValidating)
 	l.bindValidating(of[validatingBindingKind])
+	e.mutating = compileAll(l, of[mutatingKind], e.mutating, l.compileMutating)
+	l.bindMutating(of[mutatingBindingKind])
 	slices.SortStableFunc(l.Problems, func(a, b policy.Problem) int {
 		return cmp.Or(cmp.Compare(a.Source.Kind, b.Source.Kind), cmp.Compare(a.Source.Name, b.Source.Name))
 	})
@@ -198,9 +209,10 @@ func (l *loading) bindValidating(bindings []policy.Object) {
 	for _, o := range bindings {
 		object := &v1.ValidatingAdmissionPolicyBinding{}
 		faults := read(o, object)
+		object.Name = o.GetName()
 		of := l.validating[object.Spec.PolicyName]
 		if of == nil {
-			l.problem(o, fmt.Errorf("there is no %s %q: the binding does nothing", validatingKind, object.Spec.PolicyName), "correct spec.policyName, or add the policy", false)
+			l.unbound(o, validatingKind, object.Spec.PolicyName)
 			continue
 		}
 		b := &validatingBinding{of: of.policy, object: object, pair: pair{policy: of.policy.criteria, server: l.server},
@@ -211,9 +223,7 @@ func (l *loading) bindValidating(bindings []policy.Object) {
 			faults = append(faults, Fault{"spec.validationActions", err})
 		}
 		faults = append(faults, l.bind(&b.pair, object.Spec.MatchResources, &b.params)...)
-		for _, f := range faults {
-			l.problem(o, f, "correct the binding: an API server would refuse it", false)
-		}
+		l.refused(o, faults)
 		b.selectors = b.pair.selectors(admission.Connect, admission.Create, admission.Delete, admission.Update)
 		count[b.of]++
 		bound = append(bound, b)
@@ -224,6 +234,68 @@ func (l *loading) bindValidating(bindings []policy.Object) {
 			continue
 		}
 		l.Policies = append(l.Policies, b)
+	}
+}
+
+func (l *loading) compileMutating(o policy.Object) (*mutatingPolicy, []Fault) {
+	p := &mutatingPolicy{object: &v1.MutatingAdmissionPolicy{}, source: sourceOf(o)}
+	faults := read(o, p.object)
+	spec := &p.object.Spec
+	p.object.Name = o.GetName()
+	setFailurePolicy(&spec.FailurePolicy)
+	setDefaults(spec.MatchConstraints)
+	if spec.MatchConstraints != nil {
+		p.criteria = newCriteria(spec.MatchConstraints)
+		faults = append(faults, p.criteria.faults("matchConstraints")...)
+	} else {
+		faults = append(faults, Fault{"spec.matchConstraints", errNoConstraints})
+	}
+	var more []Fault
+	p.evaluator, more = l.opts.Compiler.compileMutations(p.object)
+	for _, f := range more {
+		faults = append(faults, Fault{"spec." + f.Path, f.Err})
+	}
+	for _, m := range spec.Mutations {
+		if m.PatchType == v1.PatchTypeApplyConfiguration {
+			l.converters.load()
+			break
+		}
+	}
+	return p, faults
+}
+
+func (l *loading) bindMutating(bindings []policy.Object) {
+	for _, o := range bindings {
+		object := &v1.MutatingAdmissionPolicyBinding{}
+		faults := read(o, object)
+		object.Name = o.GetName()
+		of := l.mutating[object.Spec.PolicyName]
+		if of == nil {
+			l.unbound(o, mutatingKind, object.Spec.PolicyName)
+			continue
+		}
+		b := &mutatingBinding{of: of.policy, object: object, pair: pair{policy: of.policy.criteria, server: l.server}, converters: l.converters,
+			sources: []gate.Source{sourceOf(o), of.policy.source},
+			params:  newParams(of.policy.object.Spec.ParamKind, object.Spec.ParamRef, l.opts.Namespaced),
+			// The dispatcher knows which failures the policy ignores.
+			mutation: policy.Mutation{Last: true, MaxRuns: 1}}
+		if of.policy.object.Spec.ReinvocationPolicy == v1.IfNeededReinvocationPolicy {
+			b.mutation.MaxRuns = 2
+		}
+		faults = append(faults, l.bind(&b.pair, object.Spec.MatchResources, &b.params)...)
+		l.refused(o, faults)
+		b.selectors = b.pair.selectors(admission.Connect, admission.Create, admission.Update)
+		l.Policies = append(l.Policies, b)
+	}
+}
+
+func (l *loading) unbound(o policy.Object, kind, name string) {
+	l.problem(o, fmt.Errorf("there is no %s %q: the binding does nothing", kind, name), "correct spec.policyName, or add the policy", false)
+}
+
+func (l *loading) refused(o policy.Object, faults []Fault) {
+	for _, f := range faults {
+		l.problem(o, f, "correct the binding: an API server would refuse it", false)
 	}
 }
 

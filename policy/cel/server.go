@@ -125,7 +125,7 @@ func (s *server) convert(object any, kind schema.GroupVersionKind, with admissio
 	if !ok {
 		return nil, fmt.Errorf("an object of type %T is not unstructured", object)
 	}
-	if with == nil || reflect.ValueOf(with).IsNil() {
+	if with == nil {
 		if !s.sameFields(from.GroupVersionKind(), kind) {
 			return nil, fmt.Errorf("nobody is there to convert %s to %s", from.GroupVersionKind(), kind)
 		}
@@ -154,15 +154,44 @@ func (s *server) convert(object any, kind schema.GroupVersionKind, with admissio
 	return to, nil
 }
 
-// Convert gives out the content of in; both are of one version.
-func (s *server) Convert(in, out, _ any) error {
+// bridge is a server for upstream's dispatcher of mutations: objects are unstructured,
+// and versions are converted by the server that asks, where there is one.
+type bridge struct {
+	*server
+	asking admission.ObjectInterfaces
+}
+
+func (b bridge) GetObjectConvertor() runtime.ObjectConvertor { return b }
+
+func (b bridge) GetEquivalentResourceMapper() runtime.EquivalentResourceMapper {
+	if b.asking != nil {
+		return b.asking.GetEquivalentResourceMapper()
+	}
+	return b.server
+}
+
+// Convert gives out the content of in, in the version that out has.
+func (b bridge) Convert(in, out, _ any) error {
 	from, ok := in.(*unstructured.Unstructured)
 	to, alsoOK := out.(*unstructured.Unstructured)
-	if !ok || !alsoOK || from.GroupVersionKind() != to.GroupVersionKind() {
+	if !ok || !alsoOK {
 		return fmt.Errorf("convert %T to %T: nobody is there who can", in, out)
 	}
-	to.Object = from.Object
+	if from.GroupVersionKind() == to.GroupVersionKind() {
+		to.Object = from.Object
+		return nil
+	}
+	converted, err := b.convert(from, to.GroupVersionKind(), b.asking)
+	if err != nil {
+		return err
+	}
+	to.Object = converted.(*unstructured.Unstructured).Object
 	return nil
+}
+
+// Convert is that of a bridge to nobody.
+func (s *server) Convert(in, out, context any) error {
+	return bridge{server: s}.Convert(in, out, context)
 }
 
 // ConvertToVersion returns what is of the version already.
