@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/restmapper"
+	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
@@ -52,6 +53,14 @@ func newPolicies(ctx context.Context, cfg *v1alpha1.AttachConfiguration, namespa
 		synced("policies", "the policies", follower.HasSynced),
 		synced("policy-namespaces", "the namespaces", namespaces.Informer().HasSynced),
 	}
+	// Every replica writes the status: they come to the same, and what one has written
+	// the others find written.
+	reporter := follow.NewReporter(follower, objects, mapper)
+	recorder, err := follow.Record(ctx, client)
+	if err != nil {
+		klog.ErrorS(err, "No Events tell of policies that do not compile")
+	}
+	go reporter.Run(ctx, recorder)
 	typed.Start(ctx.Done())
 	go follower.Run(ctx)
 	return Policies{Set: follower.Set, Cluster: lookups, Authorizer: decide}, checks

@@ -51,6 +51,7 @@ import (
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 	"github.com/gatehouse-io/gatehouse/authz/grant"
 	"github.com/gatehouse-io/gatehouse/authz/guard"
+	"github.com/gatehouse-io/gatehouse/policy/follow"
 	"github.com/gatehouse-io/gatehouse/serve/pki"
 )
 
@@ -64,6 +65,7 @@ type controllerContext struct {
 	keys       *pki.PKI
 	guards     *guard.Authorizer
 	kinds      *kindInformers
+	policies   *policyGate
 	// shared are the API server's own informers, or nil where the controllers'
 	// end before the server does, as they may under leader election: a handler
 	// would outlive its controller.
@@ -102,6 +104,7 @@ var controllers = []controller{
 	{"ttl-after-finished-controller", "ttl-after-finished-controller", buildTTLAfterFinished},
 	{"gatehouse-grant-controller", "", buildGrants},
 	{"gatehouse-guard-status-controller", "", buildGuardStatus},
+	{"gatehouse-policy-status-controller", "", buildGatePolicyStatus},
 }
 
 // selectControllers reads the setting: "*" is all, -NAME leaves one out.
@@ -514,4 +517,20 @@ func buildGuardStatus(_ context.Context, c *controllerContext, _ *rest.Config) (
 		return nil, err
 	}
 	return r.Run, nil
+}
+
+// buildGatePolicyStatus says in the status of each policy, and as an Event, what the
+// policy gate made of it. It acts as the server.
+func buildGatePolicyStatus(_ context.Context, c *controllerContext, config *rest.Config) (func(context.Context), error) {
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) {
+		recorder, err := follow.Record(ctx, client)
+		if err != nil {
+			klog.ErrorS(err, "No Events tell of policies that do not compile")
+		}
+		c.policies.reporter.Run(ctx, recorder)
+	}, nil
 }

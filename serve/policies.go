@@ -26,6 +26,8 @@ type policyGate struct {
 	mapper    atomic.Pointer[restmapper.DeferredDiscoveryRESTMapper]
 	discovery discovery.CachedDiscoveryInterface
 	objects   dynamic.Interface
+	// reporter writes the status of policies: one of the controllers runs it.
+	reporter *follow.Reporter
 	// parts are the plugins of the chain, in their order.
 	parts []admissionPart
 }
@@ -63,6 +65,7 @@ func (g *policyGate) start(ctx context.Context, generic *genericapiserver.Config
 	g.lookups.Store(cluster.NewWatched(kinds.client, mapper, namespaces))
 	follower := follow.New(follow.Options{Client: kinds.client, Engines: engines(), Lookups: g.lookups.Load()})
 	g.follower.Store(follower)
+	g.reporter = follow.NewReporter(follower, kinds.client, mapper)
 	generic.ReadyzChecks = append(generic.ReadyzChecks, syncCheck("policies", "the policies have not been read yet", follower.HasSynced))
 	return generic.AddPostStartHook("gatehouse-policies", func(hook genericapiserver.PostStartHookContext) error {
 		go func() {

@@ -133,7 +133,7 @@ func run(ctx context.Context, opts Options) error {
 	}
 	phase("API server is built")
 
-	ctl := &controllerContext{base: built.loopback, keys: keys, asAccounts: built.authz.rbac != nil, guards: built.authz.guards, kinds: built.kinds}
+	ctl := &controllerContext{base: built.loopback, keys: keys, asAccounts: built.authz.rbac != nil, guards: built.authz.guards, kinds: built.kinds, policies: built.authz.policies}
 	var elect *election
 	leave := func() {}
 	if st.embedded == nil {

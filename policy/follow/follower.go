@@ -297,6 +297,26 @@ func (f *Follower) objects() []policy.Object {
 	return all
 }
 
+// current is an object that was read, as the watch has it now; nil where it is gone.
+func (f *Follower) current(o policy.Object) *unstructured.Unstructured {
+	key := o.GetName()
+	if o.GetNamespace() != "" {
+		key = o.GetNamespace() + "/" + key
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, of := range f.kinds {
+		found, ok, err := of.informer.GetStore().GetByKey(key)
+		if !ok || err != nil {
+			continue
+		}
+		if u := found.(*unstructured.Unstructured); u.GroupVersionKind() == o.GroupVersionKind() {
+			return u
+		}
+	}
+	return nil
+}
+
 func (f *Follower) build(ctx context.Context) {
 	state := &State{Objects: f.objects()}
 	loaded, others := policy.Load(f.opts.Engines, state.Objects)

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/klog/v2"
 
@@ -22,12 +23,11 @@ import (
 
 // Reporter tells of each policy what became of it: in the condition Accepted of its
 // status, and, where it does not compile, as an Event. Several may run at once: they
-// write the same.
+// write the same, and what one has written the others find written.
 type Reporter struct {
 	follower *Follower
 	client   dynamic.Interface
 	mapper   meta.RESTMapper
-	events   events.EventRecorder
 	changed  chan struct{}
 	now      func() time.Time
 
@@ -36,10 +36,9 @@ type Reporter struct {
 	told map[string]string
 }
 
-// NewReporter makes one for a Follower that does not run yet. Events are not written
-// where recorder is nil.
-func NewReporter(f *Follower, client dynamic.Interface, mapper meta.RESTMapper, recorder events.EventRecorder) *Reporter {
-	r := &Reporter{follower: f, client: client, mapper: mapper, events: recorder, changed: make(chan struct{}, 1), now: time.Now, told: map[string]string{}}
+// NewReporter makes one for a Follower that does not run yet.
+func NewReporter(f *Follower, client dynamic.Interface, mapper meta.RESTMapper) *Reporter {
+	r := &Reporter{follower: f, client: client, mapper: mapper, changed: make(chan struct{}, 1), now: time.Now, told: map[string]string{}}
 	f.OnChange(func(*State) {
 		select {
 		case r.changed <- struct{}{}:
@@ -52,8 +51,18 @@ func NewReporter(f *Follower, client dynamic.Interface, mapper meta.RESTMapper, 
 // usesEvery is how often the uses of Exceptions are written.
 const usesEvery = time.Minute
 
-// Run works until ctx ends.
-func (r *Reporter) Run(ctx context.Context) {
+// Record starts a recorder of Events, which ends with ctx.
+func Record(ctx context.Context, client kubernetes.Interface) (events.EventRecorder, error) {
+	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: client.EventsV1()})
+	if err := broadcaster.StartRecordingToSinkWithContext(ctx); err != nil {
+		return nil, fmt.Errorf("record events: %w", err)
+	}
+	context.AfterFunc(ctx, broadcaster.Shutdown)
+	return broadcaster.NewRecorder(runtime.NewScheme(), reporterID), nil
+}
+
+// Run works until ctx ends. Events are not written where recorder is nil.
+func (r *Reporter) Run(ctx context.Context, recorder events.EventRecorder) {
 	tick := time.NewTicker(usesEvery)
 	defer tick.Stop()
 	for {
@@ -64,19 +73,21 @@ func (r *Reporter) Run(ctx context.Context) {
 		case <-tick.C:
 		}
 		if state := r.follower.State(); state != nil {
-			if err := r.report(ctx, state); err != nil && ctx.Err() == nil {
+			if err := r.report(ctx, state, recorder); err != nil && ctx.Err() == nil {
 				klog.ErrorS(err, "The status of a policy is not written yet")
 			}
 		}
 	}
 }
 
-func (r *Reporter) report(ctx context.Context, state *State) error {
+func (r *Reporter) report(ctx context.Context, state *State, recorder events.EventRecorder) error {
 	var first error
+	there := make(map[string]bool, len(state.Objects))
 	for _, o := range state.Objects {
 		if o.Source.File != "" {
 			continue
 		}
+		there[keyOf(o)] = true
 		var wrong *policy.Problem
 		for i := range state.Problems {
 			if state.Problems[i].Source.Kind == o.Source.Kind && state.Problems[i].Source.Namespace == o.Source.Namespace && state.Problems[i].Source.Name == o.Source.Name {
@@ -84,16 +95,25 @@ func (r *Reporter) report(ctx context.Context, state *State) error {
 				break
 			}
 		}
-		if err := r.one(ctx, state, o, wrong); err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) && first == nil {
+		if err := r.one(ctx, state, o, wrong, recorder); err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) && first == nil {
 			first = fmt.Errorf("%s: %w", o.Source, err)
+		}
+	}
+	for key := range r.told {
+		if !there[key] {
+			delete(r.told, key)
 		}
 	}
 	return first
 }
 
-func (r *Reporter) one(ctx context.Context, state *State, o policy.Object, wrong *policy.Problem) error {
-	key := o.GroupVersionKind().GroupKind().String() + "/" + o.GetNamespace() + "/" + o.GetName()
-	text := ""
+// keyOf tells objects of all kinds apart.
+func keyOf(o policy.Object) string {
+	return o.GroupVersionKind().GroupKind().String() + "/" + o.GetNamespace() + "/" + o.GetName()
+}
+
+func (r *Reporter) one(ctx context.Context, state *State, o policy.Object, wrong *policy.Problem, recorder events.EventRecorder) error {
+	key, text := keyOf(o), ""
 	if wrong != nil {
 		if text = wrong.Message; wrong.Hint != "" {
 			text += ". " + wrong.Hint
@@ -104,8 +124,8 @@ func (r *Reporter) one(ctx context.Context, state *State, o policy.Object, wrong
 	}
 	if text != r.told[key] {
 		r.told[key] = text
-		if text != "" && r.events != nil {
-			r.events.Eventf(o.Unstructured, nil, "Warning", "PolicyInvalid", "Compile", "%s", clip(text, 1024))
+		if text != "" && recorder != nil {
+			recorder.Eventf(o.Unstructured, nil, "Warning", "PolicyInvalid", "Compile", "%s", clip(text, 1024))
 		}
 		if text != "" {
 			klog.ErrorS(nil, "A policy does not compile", "policy", o.Source.String(), "problem", text)
@@ -125,7 +145,13 @@ func (r *Reporter) one(ctx context.Context, state *State, o policy.Object, wrong
 			used = &minute
 		}
 	}
-	status, _, _ := unstructured.NestedMap(o.Object, "status")
+	// The object that was compiled has the status of that time; what is compared with,
+	// and written over, is the one of now.
+	current := r.follower.current(o)
+	if current == nil || current.GetUID() != o.GetUID() || current.GetGeneration() != o.GetGeneration() {
+		return nil // it is gone, or about to be compiled anew
+	}
+	status, _, _ := unstructured.NestedMap(current.Object, "status")
 	if status == nil {
 		status = map[string]any{}
 	}
@@ -152,7 +178,7 @@ func (r *Reporter) one(ctx context.Context, state *State, o policy.Object, wrong
 	if o.GetNamespace() != "" {
 		client = r.client.Resource(mapping.Resource).Namespace(o.GetNamespace())
 	}
-	changed := o.DeepCopy()
+	changed := current.DeepCopy()
 	changed.Object["status"] = fresh
 	_, err = client.UpdateStatus(ctx, changed, metav1.UpdateOptions{})
 	return err
