@@ -31,6 +31,12 @@ type FileOptions struct {
 	MaxFileBytes int64
 	// MaxProblems is how many problems are reported. Default: 100.
 	MaxProblems int
+	// Workers is how many goroutines parse. Default: as many as there are processors.
+	Workers int
+	// Folder is asked for each folder before what is in it is read, and may take it:
+	// then nothing in it or below is read. An error ends the reading. Default: none
+	// is taken.
+	Folder func(dir string) (taken bool, err error)
 }
 
 func (o *FileOptions) setDefaults() {
@@ -45,6 +51,9 @@ func (o *FileOptions) setDefaults() {
 	}
 	if o.MaxProblems <= 0 {
 		o.MaxProblems = 100
+	}
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
 	}
 }
 
@@ -163,9 +172,9 @@ type reader struct {
 // called for each object in them. An error means that it was interrupted; what is
 // wrong with files is in problems.
 func (r *reader) read(ctx context.Context, paths []string) error {
-	pieces := make(chan *piece, runtime.GOMAXPROCS(0))
+	pieces := make(chan *piece, r.opts.Workers)
 	var workers sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
+	for range r.opts.Workers {
 		workers.Go(func() {
 			for p := range pieces {
 				if ctx.Err() == nil {
@@ -182,7 +191,7 @@ func (r *reader) read(ctx context.Context, paths []string) error {
 			return ctx.Err()
 		}
 	}
-	w := walk{problems: &r.problems, seen: map[string]bool{}, visit: func(path string, named bool) error {
+	w := walk{problems: &r.problems, seen: map[string]bool{}, take: r.opts.Folder, visit: func(path string, named bool) error {
 		return r.file(path, named, emit)
 	}}
 	var err error
@@ -217,15 +226,22 @@ func (r *reader) file(path string, named bool, emit func(*piece) error) error {
 		r.named.Store(name, true)
 	}
 	pieces := 0
-	s := splitter{
-		file: name, in: bufio.NewReaderSize(&bounded{in, r.opts.MaxFileBytes}, 64<<10), most: r.opts.MaxObjectBytes,
-		emit: func(p *piece) error { pieces++; return emit(p) },
+	if err := r.cut(name, in, func(p *piece) error { pieces++; return emit(p) }); err != nil {
+		return err
 	}
+	if named && pieces == 0 && !r.problems.in(name) {
+		r.problems.add(&v1alpha1.FieldError{File: name, Message: "it is empty", Hint: "is this the right file?"})
+	}
+	return nil
+}
+
+// cut cuts text into pieces. What is wrong with it goes into problems; an error
+// means that it was interrupted.
+func (r *reader) cut(name string, in io.Reader, emit func(*piece) error) error {
+	s := splitter{file: name, in: bufio.NewReaderSize(&bounded{in, r.opts.MaxFileBytes}, 64<<10), most: r.opts.MaxObjectBytes, emit: emit}
 	err := s.run()
 	limit := limitError{}
 	switch {
-	case err == nil && named && pieces == 0:
-		r.problems.add(&v1alpha1.FieldError{File: name, Message: "it is empty", Hint: "is this the right file?"})
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case errors.As(err, &limit):

@@ -28,6 +28,13 @@ func (p *problems) add(e *v1alpha1.FieldError) {
 	}
 }
 
+// in reports whether something is wrong with a file.
+func (p *problems) in(file string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.more > 0 || slices.ContainsFunc(p.list, func(e *v1alpha1.FieldError) bool { return e.File == file })
+}
+
 // err is everything, in the order of files and lines; nil where nothing is wrong.
 func (p *problems) err() error {
 	p.mu.Lock()

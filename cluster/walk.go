@@ -26,6 +26,8 @@ type walk struct {
 	// seen are the folders that were gone through, by their real paths: a symbolic
 	// link may lead to one again.
 	seen map[string]bool
+	// take may take a folder for itself; nil takes none.
+	take func(dir string) (bool, error)
 	// found says that the folder has something that is read, or should have been.
 	found bool
 }
@@ -67,6 +69,12 @@ func (w *walk) folder(dir string) error {
 		return nil
 	}
 	w.seen[real] = true
+	if w.take != nil {
+		if taken, err := w.take(dir); err != nil || taken {
+			w.found = true
+			return err
+		}
+	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		w.unreadable(dir, err)
