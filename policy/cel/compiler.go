@@ -7,6 +7,7 @@ import (
 	plugincel "k8s.io/apiserver/pkg/admission/plugin/cel"
 	"k8s.io/apiserver/pkg/admission/plugin/policy/validating"
 	"k8s.io/apiserver/pkg/admission/plugin/webhook/matchconditions"
+	celconfig "k8s.io/apiserver/pkg/apis/cel"
 	"k8s.io/apiserver/pkg/cel/environment"
 )
 
@@ -61,10 +62,21 @@ func NewCompiler() (*Compiler, error) {
 // Compile makes a Program. Where there are faults it is one all the same: what does
 // not compile is then an evaluation that failed, as it is in an API server.
 func (c *Compiler) Compile(rules Rules) (*Program, []Fault) {
-	s, err := c.scope(rules.Variables, rules.Params)
+	all := plugincel.OptionalVariableDeclarations{HasParams: rules.Params, HasAuthorizer: true}
+	return c.compile(rules, visible{variables: all, rules: all, messages: plugincel.OptionalVariableDeclarations{HasParams: rules.Params}})
+}
+
+// visible is what the expressions of each part of some rules see.
+type visible struct {
+	variables, rules, messages plugincel.OptionalVariableDeclarations
+}
+
+func (c *Compiler) compile(rules Rules, see visible) (*Program, []Fault) {
+	s, err := c.scope(rules.Variables, see.variables)
 	if err != nil {
 		return &Program{validator: validating.NewValidator(nil, nil, nil, nil, rules.FailurePolicy, err)}, s.faults
 	}
+	s.declared = see.rules
 	matcher := s.matcher(rules.MatchConditions, rules.FailurePolicy, rules.Name)
 
 	validations := make([]plugincel.ExpressionAccessor, len(rules.Validations))
@@ -82,12 +94,10 @@ func (c *Compiler) Compile(rules Rules) (*Program, []Fault) {
 		a := &rules.AuditAnnotations[i]
 		annotations[i] = &validating.AuditAnnotationCondition{Key: a.Key, ValueExpression: a.ValueExpression}
 	}
-	all := plugincel.OptionalVariableDeclarations{HasParams: rules.Params, HasAuthorizer: true}
-	noAuthorizer := plugincel.OptionalVariableDeclarations{HasParams: rules.Params}
-	p := &Program{validator: validating.NewValidator(
-		s.conditions("validations[%d].expression", validations, all), matcher,
-		s.conditions("auditAnnotations[%d].valueExpression", annotations, all),
-		s.conditions("validations[%d].messageExpression", messages, noAuthorizer),
+	p := &Program{budget: celconfig.RuntimeCELCostBudget, validator: validating.NewValidator(
+		s.conditions("validations[%d].expression", validations, see.rules), matcher,
+		s.conditions("auditAnnotations[%d].valueExpression", annotations, see.rules),
+		s.conditions("validations[%d].messageExpression", messages, see.messages),
 		rules.FailurePolicy, nil)}
 	return p, s.faults
 }
@@ -99,8 +109,8 @@ type scope struct {
 	faults   []Fault
 }
 
-func (c *Compiler) scope(variables []v1.Variable, params bool) (*scope, error) {
-	s := &scope{declared: plugincel.OptionalVariableDeclarations{HasParams: params, HasAuthorizer: true}}
+func (c *Compiler) scope(variables []v1.Variable, declared plugincel.OptionalVariableDeclarations) (*scope, error) {
+	s := &scope{declared: declared}
 	if len(variables) == 0 {
 		s.CompositedCompiler = c.plain
 		return s, nil

@@ -16,6 +16,12 @@
 //	...
 //	decisions := program.Evaluate(ctx, request, constraint.Object, namespace)
 //
+// What a Gatekeeper ConstraintTemplate holds of it goes by Gatekeeper's rules:
+//
+//	template, faults := compiler.CompileTemplate(name, source) // once for each template
+//	bound := template.For(constraint.Object)                   // once for each constraint
+//	decisions := bound.Evaluate(ctx, request, namespace)
+//
 // The evaluator is upstream's, k8s.io/apiserver/pkg/admission/plugin: its compiler,
 // validator, matcher, patchers and the dispatcher of mutations. This package brings
 // a request, the parameters and the schemas to it, and its decisions back. The tests

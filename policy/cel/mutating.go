@@ -50,7 +50,7 @@ func (b *mutatingBinding) Mutation() policy.Mutation    { return b.mutation }
 // compileMutations is upstream's compilation of a policy.
 func (c *Compiler) compileMutations(p *v1.MutatingAdmissionPolicy) (mutating.PolicyEvaluator, []Fault) {
 	spec := &p.Spec
-	s, err := c.scope(spec.Variables, spec.ParamKind != nil)
+	s, err := c.scope(spec.Variables, plugincel.OptionalVariableDeclarations{HasParams: spec.ParamKind != nil, HasAuthorizer: true})
 	if err != nil {
 		return mutating.PolicyEvaluator{Error: err}, s.faults
 	}

@@ -7,7 +7,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/admission/plugin/policy/validating"
-	celconfig "k8s.io/apiserver/pkg/apis/cel"
 
 	"github.com/gatehouse-io/gatehouse/policy"
 )
@@ -15,6 +14,8 @@ import (
 // Program is rules, compiled. It is safe for concurrent use and does not change.
 type Program struct {
 	validator validating.Validator
+	// budget is what one evaluation may cost.
+	budget int64
 }
 
 // Decision is what is wrong with a request.
@@ -38,15 +39,19 @@ type Decision struct {
 // is that of the request, nil for none. Every call has the whole cost budget of a
 // policy in an API server, and ends early when ctx does.
 func (p *Program) Evaluate(ctx context.Context, r *policy.Request, params map[string]any, namespace *corev1.Namespace) []Decision {
+	if params == nil {
+		return p.evaluate(ctx, r, nil, namespace)
+	}
+	return p.evaluate(ctx, r, newParam(params), namespace)
+}
+
+// evaluate takes nil, and no nil pointer, for no params.
+func (p *Program) evaluate(ctx context.Context, r *policy.Request, given runtime.Object, namespace *corev1.Namespace) []Decision {
 	view, err := viewOf(ctx, r)
 	if err != nil {
 		return []Decision{{Message: err.Error(), Reason: metav1.StatusReasonInvalid, Failed: true}}
 	}
-	var given runtime.Object
-	if params != nil {
-		given = newParam(params)
-	}
-	said := p.validator.Validate(ctx, r.GetResource(), view.asRequested(), given, namespace, celconfig.RuntimeCELCostBudget, view.authorizer)
+	said := p.validator.Validate(ctx, r.GetResource(), view.asRequested(), given, namespace, p.budget, view.authorizer)
 	var decisions []Decision
 	for i := range said.Decisions {
 		d := &said.Decisions[i]
