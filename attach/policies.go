@@ -19,22 +19,24 @@ import (
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 	"github.com/gatehouse-io/gatehouse/cluster"
 	"github.com/gatehouse-io/gatehouse/policy"
+	"github.com/gatehouse-io/gatehouse/policy/engines"
 	"github.com/gatehouse-io/gatehouse/policy/follow"
 )
 
-// engines are the policy languages under attach. The cluster's own CEL policies are
-// its API server's to enforce.
-func engines() []policy.Engine { return nil }
-
 // newPolicies builds what /mutate, /validate and /images ask, and keeps the webhook
 // configurations where the settings say so, until ctx ends.
-func newPolicies(ctx context.Context, cfg *v1alpha1.AttachConfiguration, namespace string, client kubernetes.Interface, objects dynamic.Interface, decide authorizer.UnconditionalAuthorizer) (Policies, []Check) {
+func newPolicies(ctx context.Context, cfg *v1alpha1.AttachConfiguration, namespace string, client kubernetes.Interface, objects dynamic.Interface, decide authorizer.UnconditionalAuthorizer) (Policies, []Check, error) {
+	// The cluster's own policies in CEL are its API server's to ask.
+	all, err := engines.All(engines.Options{Native: true})
+	if err != nil {
+		return Policies{}, nil, err
+	}
 	known := memory.NewMemCacheClient(client.Discovery())
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(known)
 	typed := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(cluster.WithoutManagedFields))
 	namespaces := typed.Core().V1().Namespaces()
 	lookups := cluster.NewWatched(objects, mapper, namespaces.Lister())
-	follower := follow.New(follow.Options{Client: objects, Engines: engines(), Lookups: lookups})
+	follower := follow.New(follow.Options{Client: objects, Engines: all, Lookups: lookups})
 	if cfg.Admission.Webhooks == v1alpha1.WebhooksManaged {
 		keeper := newWebhooks(cfg, namespace, client)
 		keeper.kinds = served{known}
@@ -63,7 +65,7 @@ func newPolicies(ctx context.Context, cfg *v1alpha1.AttachConfiguration, namespa
 	go reporter.Run(ctx, recorder)
 	typed.Start(ctx.Done())
 	go follower.Run(ctx)
-	return Policies{Set: follower.Set, Cluster: lookups, Authorizer: decide}, checks
+	return Policies{Set: follower.Set, Cluster: lookups, Authorizer: decide}, checks, nil
 }
 
 func newWebhooks(cfg *v1alpha1.AttachConfiguration, namespace string, client kubernetes.Interface) *webhooks {

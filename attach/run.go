@@ -71,7 +71,10 @@ func Run(ctx context.Context, opts RunOptions) error {
 	if err != nil {
 		return err
 	}
-	policies, still := newPolicies(ctx, cfg, namespace, client, objects, decide)
+	policies, still, err := newPolicies(ctx, cfg, namespace, client, objects, decide)
+	if err != nil {
+		return err
+	}
 	endpoints = append(endpoints, Mutate(policies), Validate(policies), Images(policies))
 	more = append(more, still...)
 	if tokens != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gatehouse-io/gatehouse/cluster"
 	"github.com/gatehouse-io/gatehouse/policy"
+	"github.com/gatehouse-io/gatehouse/policy/engines"
 	"github.com/gatehouse-io/gatehouse/policy/follow"
 )
 
@@ -53,9 +54,6 @@ func (g *policyGate) set() *policy.Set {
 
 func (g *policyGate) cluster() policy.Cluster { return g.lookups.Load() }
 
-// engines are the policy languages under serve. CEL is upstream's own.
-func engines() []policy.Engine { return nil }
-
 // start follows the policies from the server's first moment.
 func (g *policyGate) start(ctx context.Context, generic *genericapiserver.Config, kinds *kindInformers, namespaces corelisters.NamespaceLister) error {
 	known := memory.NewMemCacheClient(kinds.probe)
@@ -63,7 +61,12 @@ func (g *policyGate) start(ctx context.Context, generic *genericapiserver.Config
 	g.mapper.Store(mapper)
 	g.discovery, g.objects = known, kinds.client
 	g.lookups.Store(cluster.NewWatched(kinds.client, mapper, namespaces))
-	follower := follow.New(follow.Options{Client: kinds.client, Engines: engines(), Lookups: g.lookups.Load()})
+	// Policies in CEL are upstream's own plugins' to ask.
+	all, err := engines.All(engines.Options{Native: true})
+	if err != nil {
+		return err
+	}
+	follower := follow.New(follow.Options{Client: kinds.client, Engines: all, Lookups: g.lookups.Load()})
 	g.follower.Store(follower)
 	g.reporter = follow.NewReporter(follower, kinds.client, mapper)
 	generic.ReadyzChecks = append(generic.ReadyzChecks, syncCheck("policies", "the policies have not been read yet", follower.HasSynced))

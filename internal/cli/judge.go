@@ -14,31 +14,22 @@ import (
 	"github.com/gatehouse-io/gatehouse/check"
 	"github.com/gatehouse-io/gatehouse/cluster"
 	"github.com/gatehouse-io/gatehouse/policy"
-	"github.com/gatehouse-io/gatehouse/policy/cel"
+	"github.com/gatehouse-io/gatehouse/policy/engines"
 	"github.com/gatehouse-io/gatehouse/serve"
 )
 
-// newEngines are the policy languages, with nothing compiled yet.
-func newEngines(kinds *catalog) ([]policy.Engine, error) {
-	celEngine, err := cel.New(cel.Options{Namespaced: func(kind schema.GroupVersionKind) (namespaced, known bool, err error) {
+// newJudge makes a Judge of policies over a cluster: what is looked up in it, and
+// the authorizers that are asked.
+func newJudge(policies []policy.Object, lookups policy.Cluster, kinds *catalog, chain review.Chain) (*check.Judge, error) {
+	all, err := engines.All(engines.Options{Namespaced: func(kind schema.GroupVersionKind) (namespaced, known bool, err error) {
 		_, namespaced, known = kinds.ResourceOf(kind.GroupKind())
 		return namespaced, known, nil
 	}})
 	if err != nil {
 		return nil, coded(exitInternal, err)
 	}
-	return []policy.Engine{celEngine}, nil
-}
-
-// newJudge makes a Judge of policies over a cluster: what is looked up in it, and
-// the authorizers that are asked.
-func newJudge(policies []policy.Object, lookups policy.Cluster, kinds *catalog, chain review.Chain) (*check.Judge, error) {
-	engines, err := newEngines(kinds)
-	if err != nil {
-		return nil, err
-	}
 	return check.New(check.Options{
-		Engines: engines, Policies: policies, Cluster: lookups, Kinds: kinds, Chain: chain,
+		Engines: all, Policies: policies, Cluster: lookups, Kinds: kinds, Chain: chain,
 		Prepare: serve.Defaulted, Objects: serve.KnownTypes(),
 	}), nil
 }

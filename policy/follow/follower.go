@@ -194,8 +194,8 @@ func (f *Follower) signals() cache.ResourceEventHandler {
 // outline keeps of a definition what says which kind it is, and whether it stands.
 func outline(object any) (any, error) {
 	u, ok := object.(*unstructured.Unstructured)
-	if !ok {
-		return object, nil
+	if !ok || u.Object["kindDefined"] != nil {
+		return object, nil // an informer may transform an object more than once
 	}
 	crd := &apiextensionsv1.CustomResourceDefinition{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, crd); err != nil {

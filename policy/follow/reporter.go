@@ -159,6 +159,9 @@ func (r *Reporter) one(ctx context.Context, state *State, o policy.Object, wrong
 	if o.GroupVersionKind().Group == v1alpha1.GroupName {
 		conditionInto(fresh, condition)
 		fresh["observedGeneration"] = o.GetGeneration()
+		if o.GetKind() == builtinKind {
+			fresh["policies"] = partsOf(state, o)
+		}
 		if used != nil {
 			if last, _ := fresh["lastUsed"].(string); last < used.UTC().Format(time.RFC3339) {
 				fresh["lastUsed"] = used.UTC().Format(time.RFC3339)
@@ -182,6 +185,19 @@ func (r *Reporter) one(ctx context.Context, state *State, o policy.Object, wrong
 	changed.Object["status"] = fresh
 	_, err = client.UpdateStatus(ctx, changed, metav1.UpdateOptions{})
 	return err
+}
+
+const builtinKind = "BuiltinPolicies"
+
+// partsOf is how many policies an object has switched on.
+func partsOf(state *State, o policy.Object) int64 {
+	parts := map[string]bool{}
+	for _, p := range state.Policies {
+		if s := p.Source(); s.Kind == o.Source.Kind && s.Name == o.Source.Name {
+			parts[s.Part] = true
+		}
+	}
+	return int64(len(parts))
 }
 
 func exceptionOf(state *State, o policy.Object) *policy.Exception {
