@@ -164,11 +164,10 @@ type images struct {
 func imagesOf(given *v1alpha1.TrustedRepositories) (*images, error) {
 	of := &images{patterns: given.Images}
 	for _, e := range given.Expressions {
-		compiled, err := regexp.Compile(`\A(?:` + e + `)\z`)
-		if err != nil {
+		if _, err := regexp.Compile(e); err != nil {
 			return nil, fmt.Errorf("expressions: %w", err)
 		}
-		of.expressions = append(of.expressions, compiled)
+		of.expressions = append(of.expressions, regexp.MustCompile(`\A(?:`+e+`)\z`))
 	}
 	if len(of.patterns)+len(of.expressions) == 0 {
 		return nil, fmt.Errorf("name images or expressions")
