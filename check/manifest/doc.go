@@ -30,9 +30,8 @@
 //     object is still handed on. A document of a folder that is no Kubernetes object
 //     is counted (Summary.Aside); in a file that was named it is an error.
 //   - Nothing is executed and nothing is fetched: no plugins, no functions, no git,
-//     no HTTP, no cluster, no DNS. A remote base is an error unless
-//     KustomizeOptions.Remote allows it. Kustomizations load files from below their
-//     own folder alone.
+//     no HTTP, no cluster, no DNS. A remote base is an error. Kustomizations load
+//     files from below their own folder alone.
 //   - Aliases, depth and sizes are bounded, as are the loops of templates and the
 //     time a chart may render. Go cannot stop a template: after the time has passed
 //     it is left behind and ends with the process.

@@ -26,29 +26,6 @@ func kustomizationIn(dir string) string {
 	return ""
 }
 
-// kustomization is a folder that is to be built.
-type kustomization struct {
-	dir   string
-	named bool // by the caller; it is built even if another one builds upon it
-}
-
-func (r *reader) addKustomization(dir string, named bool) {
-	for _, k := range r.kustomizations {
-		if k.dir == dir {
-			k.named = k.named || named
-			return
-		}
-	}
-	r.kustomizations = append(r.kustomizations, &kustomization{dir: dir, named: named})
-}
-
 func (r *reader) chart(_ context.Context, path string) {
 	r.problem(&v1alpha1.FieldError{File: path, Message: "it is a Helm chart, and charts are not rendered yet", Hint: "check what helm template prints, with the path -"})
-}
-
-func (r *reader) kustomize(context.Context) error {
-	for _, k := range r.kustomizations {
-		r.problem(&v1alpha1.FieldError{File: k.dir, Message: "it is a kustomization, and those are not built yet", Hint: "check what kubectl kustomize prints, with the path -"})
-	}
-	return nil
 }

@@ -51,8 +51,6 @@ type HelmOptions struct {
 
 // KustomizeOptions shape how kustomizations are built.
 type KustomizeOptions struct {
-	// Remote allows bases, resources and patches from git and HTTP.
-	Remote bool
 	// AnyFile allows a kustomization to load files from outside of its folder.
 	AnyFile bool
 }
