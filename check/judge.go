@@ -37,6 +37,8 @@ type Options struct {
 	Engines []policy.Engine
 	// Policies are in force, and the Exceptions among them.
 	Policies []policy.Object
+	// Extra are policies that no object states, such as package podsecurity's.
+	Extra []policy.Policy
 	// Cluster is what policies look things up in. Default: nothing.
 	Cluster policy.Cluster
 	// Kinds are those there are. Needed.
@@ -80,6 +82,7 @@ func New(opts Options) *Judge {
 	}
 	j := &Judge{opts: opts, lookups: &assuming{Cluster: opts.Cluster}}
 	loaded, others := policy.Load(opts.Engines, opts.Policies)
+	loaded.Policies = append(loaded.Policies, opts.Extra...)
 	exceptions, problems := policy.LoadExceptions(others, nil)
 	loaded.Problems = append(loaded.Problems, problems...)
 	j.Loaded, j.Exceptions = loaded, exceptions

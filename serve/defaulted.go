@@ -35,6 +35,28 @@ func Defaulted(o *unstructured.Unstructured) (*unstructured.Unstructured, error)
 	return made, nil
 }
 
+// Strict is what the API server of the linked release says of an object's form, with
+// strict field validation: fields that its kind does not have, and values of another
+// type. known is false for kinds that Kubernetes does not have.
+func Strict(o *unstructured.Unstructured) (errs []error, known bool) {
+	kind := o.GroupVersionKind()
+	if !legacyscheme.Scheme.Recognizes(kind) {
+		return nil, false
+	}
+	typed, err := legacyscheme.Scheme.New(kind)
+	if err != nil {
+		return []error{err}, true
+	}
+	err = runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(o.Object, typed, true)
+	if strict, ok := runtime.AsStrictDecodingError(err); ok {
+		return strict.Errors(), true
+	}
+	if err != nil {
+		return []error{err}, true
+	}
+	return nil, true
+}
+
 // KnownTypes are the conversions between the versions of the kinds of Kubernetes.
 func KnownTypes() admission.ObjectInterfaces {
 	return admission.NewObjectInterfacesFromScheme(legacyscheme.Scheme)
