@@ -1,11 +1,8 @@
 package manifest
 
 import (
-	"context"
 	"path/filepath"
 	"slices"
-
-	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 )
 
 // chartFile is what makes a folder a chart.
@@ -24,8 +21,4 @@ func kustomizationIn(dir string) string {
 		}
 	}
 	return ""
-}
-
-func (r *reader) chart(_ context.Context, path string) {
-	r.problem(&v1alpha1.FieldError{File: path, Message: "it is a Helm chart, and charts are not rendered yet", Hint: "check what helm template prints, with the path -"})
 }

@@ -23,6 +23,9 @@ type Object struct {
 	Made string
 	// Way is how it came about.
 	Way Way
+	// Home is the namespace that it goes to where it names none itself and is of a
+	// kind that has one: that of a chart's release. Empty where nothing says.
+	Home string
 
 	places places
 }

@@ -45,6 +45,8 @@ type HelmOptions struct {
 	Upgrade bool
 	// WithoutCRDs leaves out what is in a chart's folder crds.
 	WithoutCRDs bool
+	// AnyFile allows symbolic links that lead out of the chart.
+	AnyFile bool
 	// Timeout is how long one chart may render. Default: 30 seconds.
 	Timeout time.Duration
 }
