@@ -27,7 +27,7 @@ type Options struct {
 	Namespaced func(schema.GroupVersionKind) (namespaced, known bool, err error)
 	// Schemas are those of kinds that are not built in, for the merge of an
 	// ApplyConfiguration; nil for one that is not known. Default: none is known, and
-	// a mutation of such a kind refuses the request.
+	// an ApplyConfiguration of such a kind refuses the request; a JSONPatch needs none.
 	Schemas func(schema.GroupVersionKind) managedfields.TypeConverter
 }
 
@@ -224,7 +224,7 @@ func (l *loading) bindValidating(bindings []policy.Object) {
 		}
 		faults = append(faults, l.bind(&b.pair, object.Spec.MatchResources, &b.params)...)
 		l.refused(o, faults)
-		b.selectors = b.pair.selectors(admission.Connect, admission.Create, admission.Delete, admission.Update)
+		b.selectors = b.widest(&b.params).selectors(admission.Connect, admission.Create, admission.Delete, admission.Update)
 		count[b.of]++
 		bound = append(bound, b)
 	}
@@ -284,7 +284,7 @@ func (l *loading) bindMutating(bindings []policy.Object) {
 		}
 		faults = append(faults, l.bind(&b.pair, object.Spec.MatchResources, &b.params)...)
 		l.refused(o, faults)
-		b.selectors = b.pair.selectors(admission.Connect, admission.Create, admission.Update)
+		b.selectors = b.widest(&b.params).selectors(admission.Connect, admission.Create, admission.Update)
 		l.Policies = append(l.Policies, b)
 	}
 }

@@ -67,22 +67,25 @@ type matched struct {
 	kind     schema.GroupVersionKind
 }
 
-// matches reports whether the pair is for a request. atBinding says that an error
-// is of the binding's match.
-func (p *pair) matches(v *view) (m matched, ok, atBinding bool, err error) {
+// matchesPolicy reports whether the policy of the pair is for a request.
+func (p *pair) matchesPolicy(v *view) (m matched, ok bool, err error) {
 	if exempt(v.attributes.GetResource().GroupResource()) {
-		return m, false, false, nil
+		return m, false, nil
 	}
 	if p.policy == nil {
-		return m, false, false, errNoConstraints
+		return m, false, errNoConstraints
 	}
-	interfaces := v.interfaces(p.server)
-	ok, m.resource, m.kind, err = v.matcher.Matches(&v.attributes, interfaces, p.policy)
-	if !ok || err != nil || p.binding == nil {
-		return m, ok, false, err
+	ok, m.resource, m.kind, err = v.matcher.Matches(&v.attributes, v.interfaces(p.server), p.policy)
+	return m, ok, err
+}
+
+// matchesBinding reports whether the binding is for a request of its policy.
+func (p *pair) matchesBinding(v *view) (bool, error) {
+	if p.binding == nil {
+		return true, nil
 	}
-	ok, _, _, err = v.matcher.Matches(&v.attributes, interfaces, p.binding)
-	return m, ok, true, err
+	ok, _, _, err := v.matcher.Matches(&v.attributes, v.interfaces(p.server), p.binding)
+	return ok, err
 }
 
 // exempt are resources that upstream's plugins never judge: the policies themselves,

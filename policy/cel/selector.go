@@ -11,6 +11,17 @@ import (
 	"github.com/gatehouse-io/gatehouse/policy"
 )
 
+// widest is the pair without its binding where the policy may turn out not to be
+// usable, as the kind of its params is not there or a selector cannot be read: then it
+// refuses what its binding does not match too.
+func (p *pair) widest(given *params) *pair {
+	usable := given.kind == nil || given.err == nil && p.server.types.Recognizes(given.gvk)
+	if usable && (p.policy == nil || p.policy.namespacesErr == nil && p.policy.objectsErr == nil) {
+		return p
+	}
+	return &pair{policy: p.policy, server: p.server}
+}
+
 // selectors say what a pair can match: the policy's rules, with the namespaces of
 // policy and binding. handled are the operations its plugin is asked about at all.
 func (p *pair) selectors(handled ...admission.Operation) []policy.Selector {

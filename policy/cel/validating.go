@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/plugin/policy/validating"
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
 
@@ -75,11 +76,10 @@ func (b *validatingBinding) judge(ctx context.Context, r *policy.Request, annota
 	if err != nil {
 		return b.misconfigured("binding", err), annotations
 	}
-	m, ok, atBinding, err := b.matches(v)
+	// In upstream's order: what is wrong with the policy refuses whatever its bindings
+	// match, and a namespace that is not there whatever the params.
+	m, ok, err := b.matchesPolicy(v)
 	if err != nil {
-		if atBinding {
-			return b.misconfigured("binding", err), annotations
-		}
 		return b.misconfigured("policy", err), annotations
 	}
 	if !ok {
@@ -89,16 +89,21 @@ func (b *validatingBinding) judge(ctx context.Context, r *policy.Request, annota
 	if err != nil {
 		return b.misconfigured("policy", err), annotations
 	}
+	if ok, err = b.matchesBinding(v); err != nil {
+		return b.misconfigured("binding", err), annotations
+	}
+	if !ok {
+		return nil, annotations
+	}
 	given, err := b.params.collect(ctx, r, scope)
 	if err != nil {
 		return b.misconfigured("binding", err), annotations
 	}
-	if len(given) == 0 {
-		return nil, annotations
-	}
-	versioned, err := v.as(m.kind, b.server)
-	if err != nil {
-		return b.misconfigured("binding", err), annotations
+	var versioned *admission.VersionedAttributes
+	if len(given) > 0 {
+		if versioned, err = v.as(m.kind, b.server); err != nil {
+			return b.misconfigured("binding", err), annotations
+		}
 	}
 	namespace, err := v.namespace()
 	if err != nil {
