@@ -147,7 +147,7 @@ func TestManifestsGiveNoMoreThanIsNeeded(t *testing.T) {
 		"rolebindings": {"delete"}, "clusterrolebindings": {"delete"}, "events": {"create"}, "namespaces": {"get"},
 		"guards": {"get"}, "builtinpolicies": {"get"}, "exceptions": {"get"},
 		"guards/status": {"update"}, "builtinpolicies/status": {"update"}, "exceptions/status": {"update"},
-		"*/status": {"update"}, // of the policies of Gatekeeper
+		"*/status":                      {"update"}, // of the policies of Gatekeeper
 		"mutatingwebhookconfigurations": {"get", "create", "update"}, "validatingwebhookconfigurations": {"get", "create", "update"},
 	}
 	for name, object := range all {
