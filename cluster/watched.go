@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -30,6 +31,8 @@ type Watched struct {
 
 	mu   sync.RWMutex
 	kept map[schema.GroupVersionKind]*keptKind
+	// told is called when an object of a kept kind has changed; nil for nobody.
+	told func(schema.GroupVersionKind)
 }
 
 type keptKind struct {
@@ -73,6 +76,12 @@ func (w *Watched) Keep(ctx, wait context.Context, kinds []schema.GroupVersionKin
 			w.mu.Unlock()
 			return err
 		}
+		if w.told != nil {
+			if _, err := informer.Informer().AddEventHandler(changes(func() { w.told(kind) })); err != nil {
+				w.mu.Unlock()
+				return err
+			}
+		}
 		running, stop := context.WithCancel(ctx)
 		go informer.Informer().RunWithContext(running)
 		w.kept[kind] = &keptKind{informer, mapping.Scope.Name() == meta.RESTScopeNameNamespace, stop}
@@ -83,6 +92,29 @@ func (w *Watched) Keep(ctx, wait context.Context, kinds []schema.GroupVersionKin
 		return fmt.Errorf("read the objects that policies look up: %w", cmp.Or(wait.Err(), context.Canceled))
 	}
 	return nil
+}
+
+// OnChange has tell called whenever an object of a kept kind comes, goes or changes in
+// more than its status. It is called before Keep.
+func (w *Watched) OnChange(tell func(schema.GroupVersionKind)) { w.told = tell }
+
+func changes(tell func()) cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerDetailedFuncs{
+		AddFunc: func(_ any, initial bool) {
+			if !initial {
+				tell()
+			}
+		},
+		UpdateFunc: func(before, after any) {
+			a, b := before.(*unstructured.Unstructured), after.(*unstructured.Unstructured)
+			if a.GetGeneration() == 0 || a.GetGeneration() != b.GetGeneration() || !maps.Equal(a.GetLabels(), b.GetLabels()) {
+				if a.GetResourceVersion() != b.GetResourceVersion() || a.GetResourceVersion() == "" {
+					tell()
+				}
+			}
+		},
+		DeleteFunc: func(any) { tell() },
+	}
 }
 
 // WithoutManagedFields is a cache.TransformFunc that keeps of an object what

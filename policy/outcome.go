@@ -28,6 +28,8 @@ type Outcome struct {
 	Audits []Said
 	// Excepted were let through by an Exception.
 	Excepted []Said
+	// Ignored could not be evaluated, and their failure policy lets the request pass.
+	Ignored []Said
 	// Annotations are for the audit event.
 	Annotations map[string]string
 	// Asked is how many policies matched by their Selectors.

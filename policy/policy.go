@@ -5,6 +5,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/gatehouse-io/gatehouse/gate"
 )
@@ -67,6 +68,16 @@ type Batcher interface {
 	// ValidateAll judges for all of them; results[i] is what policies[i] says. Those
 	// are of this Batch, and match by their Selectors.
 	ValidateAll(ctx context.Context, r *Request, policies []Validator) [][]Result
+}
+
+// Compound is a Policy that is made of several objects.
+type Compound interface {
+	Policy
+	// Sources are those objects, its own Source first. Of a Policy that is no Compound
+	// a mount knows the Source alone, and takes every other object for a part of it.
+	Sources() []gate.Source
+	// Lookups are the kinds that it looks up.
+	Lookups() []schema.GroupVersionKind
 }
 
 // Action is what becomes of a request that breaks a policy: the one mapping of

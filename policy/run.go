@@ -231,6 +231,7 @@ func (s *Set) take(ctx context.Context, out *Outcome, recorder *gate.Recorder, r
 	if len(result.Actions) == 0 {
 		switch {
 		case result.Err != nil:
+			out.Ignored = append(out.Ignored, said)
 			recorder.Record(gate.Step{Gate: Gate, Part: Part, Opinion: gate.NoOpinion, Reason: said.sentence() + " (its failure policy is Ignore)", Sources: said.sources(), Took: took})
 		case recorder != nil && result.Message != "":
 			recorder.Record(gate.Step{Gate: Gate, Part: Part, Opinion: gate.NoOpinion, Reason: result.Message, Sources: said.sources(), Took: took})

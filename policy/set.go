@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/admission"
 
 	"github.com/gatehouse-io/gatehouse/gate"
 )
@@ -80,6 +82,13 @@ func (s *Set) Len() (mutators, validators int) { return len(s.mutators.all), len
 // Touches reports whether any policy could match a request.
 func (s *Set) Touches(ctx context.Context, r *Request) bool {
 	return len(s.mutators.matching(ctx, r)) > 0 || len(s.validators.matching(ctx, r)) > 0
+}
+
+// Judges reports whether a validator could match a creation of objects of a kind, in
+// whatever namespace.
+func (s *Set) Judges(kind schema.GroupVersionKind, resource schema.GroupVersionResource) bool {
+	at := placeKey{place{operation: admission.Create, group: kind.Group, resource: resource.Resource, kind: kind.Kind}, resource.Group}
+	return len(s.validators.at(at).policies) > 0
 }
 
 // Selectors are what the mutators, and the validators, can match between them: what

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/plugin/policy/validating"
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
@@ -37,7 +38,7 @@ type validatingBinding struct {
 	selectors []policy.Selector
 }
 
-var _ policy.Validator = &validatingBinding{}
+var _ policy.Compound = &validatingBinding{}
 
 // Details is what a Result of a ValidatingAdmissionPolicy has for machines: what
 // upstream writes to the audit event.
@@ -63,6 +64,17 @@ func (d *Details) Warning(message string) string {
 
 func (b *validatingBinding) Source() gate.Source          { return b.sources[0] }
 func (b *validatingBinding) Selectors() []policy.Selector { return b.selectors }
+
+// Sources implements policy.Compound.
+func (b *validatingBinding) Sources() []gate.Source { return b.sources }
+
+// Lookups implements policy.Compound.
+func (b *validatingBinding) Lookups() []schema.GroupVersionKind {
+	if b.params.kind == nil || b.params.err != nil {
+		return nil
+	}
+	return []schema.GroupVersionKind{b.params.gvk}
+}
 
 // Validate implements policy.Validator.
 func (b *validatingBinding) Validate(ctx context.Context, r *policy.Request) []policy.Result {

@@ -1,0 +1,192 @@
+package scan
+
+import (
+	"context"
+	"encoding/binary"
+	"hash/maphash"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"unique"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/authentication/user"
+
+	"github.com/gatehouse-io/gatehouse/gate"
+	"github.com/gatehouse-io/gatehouse/policy"
+)
+
+// nobody asks: no policy may take an object for somebody's.
+var nobody = &user.DefaultInfo{}
+
+// request is the creation of an object that exists.
+func (s *Scanner) request(o *unstructured.Unstructured, resource schema.GroupVersionResource) *policy.Request {
+	kind := o.GroupVersionKind()
+	namespace := o.GetNamespace()
+	if kind.Group == "" && kind.Kind == "Namespace" {
+		namespace = o.GetName()
+	}
+	r := policy.NewRequest(admission.NewAttributesRecord(o, nil, kind, namespace, o.GetName(), resource, "", admission.Create, &metav1.CreateOptions{}, true, nobody),
+		nil, s.opts.Cluster)
+	r.Authorizer, r.Objects, r.Background = s.opts.Authorizer, s.opts.Objects, true
+	return r
+}
+
+// judge asks every policy in force about an object.
+func (s *Scanner) judge(ctx context.Context, o *unstructured.Unstructured, resource schema.GroupVersionResource) *Report {
+	began := s.opts.Clock.Now()
+	r := s.request(o, resource)
+	report := &Report{UID: o.GetUID(), Kind: o.GroupVersionKind(), Namespace: o.GetNamespace(), Name: o.GetName(), ResourceVersion: o.GetResourceVersion(), Judged: began}
+	for _, f := range s.opts.Policies {
+		set := f.Set()
+		if set == nil {
+			continue
+		}
+		out := set.Validate(ctx, r)
+		spoke := map[policy.Policy]bool{}
+		// A result with several actions is in several lists: the worst counts.
+		seen := map[Finding]bool{}
+		add := func(v Verdict, all []policy.Said) {
+			for i := range all {
+				said := &all[i]
+				spoke[said.By] = true
+				finding := findingOf(v, said)
+				if said.Err != nil && v != Skip {
+					finding.Verdict = Error
+				}
+				known := finding
+				known.Verdict = 0
+				if !seen[known] {
+					seen[known] = true
+					report.Findings = append(report.Findings, finding)
+				}
+			}
+		}
+		add(Fail, out.Denials)
+		add(Error, out.Ignored)
+		add(Warn, out.Warnings)
+		add(Warn, out.Audits)
+		add(Skip, out.Excepted)
+		report.Passed += max(0, out.Asked-len(spoke))
+	}
+	// The worst come first, and a policy may find something in every line of an object.
+	report.Findings = slices.Clip(report.Findings[:min(len(report.Findings), mostFindings)])
+	s.counts.judged(s.opts.Clock.Since(began))
+	return report
+}
+
+// mostMessage is how long a message that is kept may be, in bytes.
+const mostMessage = 1 << 10
+
+// mostFindings is how many findings of one object are kept.
+const mostFindings = 200
+
+func findingOf(v Verdict, said *policy.Said) Finding {
+	sources := said.Sources
+	if len(sources) == 0 {
+		sources = []gate.Source{said.By.Source()}
+	}
+	first := sources[0]
+	rule := Rule{Policy: first.Name, Part: first.Part, Kind: first.Kind, Namespace: first.Namespace}
+	if strings.HasSuffix(first.Kind, "Binding") && len(sources) > 1 {
+		rule = Rule{Policy: sources[1].Name, Part: sources[1].Part, Kind: sources[1].Kind, Namespace: sources[1].Namespace, Binding: first.Name}
+	}
+	var actions []string
+	for _, a := range said.Actions {
+		actions = append(actions, string(a))
+	}
+	slices.Sort(actions)
+	rule.Actions = strings.Join(slices.Compact(actions), ",")
+	if said.Exception != nil {
+		rule.Exception = said.Exception.Source.Name
+	}
+	message := said.Message
+	if message == "" && said.Err != nil {
+		message = "it could not be evaluated: " + said.Err.Error()
+	}
+	return Finding{v, unique.Make(rule), unique.Make(clip(message, mostMessage)), unique.Make(clip(said.Path, mostMessage/4))}
+}
+
+// clip shortens a text that may be of any length, and takes out what a terminal would
+// obey.
+func clip(text string, n int) string {
+	if len(text) > n {
+		text = strings.ToValidUTF8(text[:n], "") + "…"
+	}
+	return strings.Clone(gate.Plain(text))
+}
+
+// seed makes hashes of this process its own: nobody can choose objects that collide.
+var seed = maphash.MakeSeed()
+
+// contentHash tells versions of an object apart by what policies judge it by: not by
+// its status, nor by what a server writes for every change.
+func contentHash(o *unstructured.Unstructured) uint64 {
+	var h maphash.Hash
+	h.SetSeed(seed)
+	for _, key := range slices.Sorted(maps.Keys(o.Object)) {
+		switch key {
+		case "status":
+		case "metadata":
+			m, _ := o.Object[key].(map[string]any)
+			for _, field := range slices.Sorted(maps.Keys(m)) {
+				switch field {
+				case "managedFields", "resourceVersion", "generation":
+				default:
+					h.WriteString(field)
+					hashInto(&h, m[field])
+				}
+			}
+		default:
+			h.WriteString(key)
+			hashInto(&h, o.Object[key])
+		}
+	}
+	return h.Sum64()
+}
+
+func hashInto(h *maphash.Hash, value any) {
+	var number [8]byte
+	switch v := value.(type) {
+	case map[string]any:
+		h.WriteByte('{')
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			h.WriteByte('k')
+			h.WriteString(key)
+			h.WriteByte(0)
+			hashInto(h, v[key])
+		}
+		h.WriteByte('}')
+	case []any:
+		h.WriteByte('[')
+		for i := range v {
+			hashInto(h, v[i])
+		}
+		h.WriteByte(']')
+	case string:
+		h.WriteByte('s')
+		binary.LittleEndian.PutUint64(number[:], uint64(len(v)))
+		h.Write(number[:])
+		h.WriteString(v)
+	case int64:
+		h.WriteByte('i')
+		binary.LittleEndian.PutUint64(number[:], uint64(v))
+		h.Write(number[:])
+	case float64:
+		h.WriteByte('f')
+		binary.LittleEndian.PutUint64(number[:], math.Float64bits(v))
+		h.Write(number[:])
+	case bool:
+		if v {
+			h.WriteByte('t')
+		} else {
+			h.WriteByte('n')
+		}
+	default:
+		h.WriteByte('0')
+	}
+}
