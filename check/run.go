@@ -35,6 +35,8 @@ type Finding struct {
 	Position manifest.Position
 	// Failed says that the policy could not be evaluated.
 	Failed bool
+	// Hidden says that what is written there may be a secret.
+	Hidden bool
 	// Exception let it through; nil for none. Such a finding is told, and counts for
 	// nothing.
 	Exception *policy.Exception
@@ -163,7 +165,7 @@ func findingOf(s *policy.Said, action policy.Action) Finding {
 	}
 	name := source
 	name.File, name.Line = "", 0
-	f := Finding{Rule: name.String(), Source: source, Action: action, Message: s.Message, Path: s.Path, Failed: s.Err != nil, Exception: s.Exception, Fix: s.Fix}
+	f := Finding{Rule: name.String(), Source: source, Action: action, Message: s.Message, Path: s.Path, Failed: s.Err != nil, Hidden: s.Hidden, Exception: s.Exception, Fix: s.Fix}
 	if f.Message == "" && s.Err != nil {
 		f.Message = "it could not be evaluated: " + s.Err.Error()
 	}

@@ -108,6 +108,8 @@ type Result struct {
 	// Path is the field it speaks of: spec.containers[0].image. Empty where it is
 	// not known.
 	Path string
+	// Hidden says that what stands at Path may be a secret: nobody shows it.
+	Hidden bool
 	// Images are those it speaks of; empty where it speaks of none by itself.
 	Images []string
 	// Fix is an RFC 6902 patch that the policy itself states would mend it.

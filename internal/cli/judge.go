@@ -37,33 +37,41 @@ func newJudge(policies []policy.Object, lookups policy.Cluster, kinds *catalog, 
 // judgeOfFiles makes a Judge of policies over objects that are all there is.
 func judgeOfFiles(ctx context.Context, policies []policy.Object, objects []*unstructured.Unstructured) (*check.Judge, error) {
 	known := &cluster.Known{}
-	list := struct {
-		APIVersion string                       `json:"apiVersion"`
-		Kind       string                       `json:"kind"`
-		Items      []*unstructured.Unstructured `json:"items"`
-	}{"v1", "List", objects}
-	for i, o := range objects {
+	for _, o := range objects {
 		prepared, err := serve.Defaulted(o.DeepCopy())
 		if err != nil {
 			return nil, coded(exitUnreadable, err)
 		}
 		known.Add(prepared)
-		list.Items[i] = o
 	}
 	known.Seal()
-	data, err := json.Marshal(list)
-	if err != nil {
-		return nil, coded(exitInternal, err)
-	}
 	w := &world{catalog: builtInCatalog()}
 	w.catalog.define(objects)
-	if w.view, err = cluster.FromFiles(ctx, []string{"-"}, bytes.NewReader(data), cluster.FileOptions{}); err != nil {
+	var err error
+	if w.view, err = viewOfObjects(ctx, objects); err != nil {
 		return nil, coded(exitUnreadable, err)
 	}
 	if err := w.compile(true); err != nil {
 		return nil, err
 	}
 	return newJudge(policies, known, w.catalog, w.chain())
+}
+
+// viewOfObjects is what objects say of a cluster's roles and Guards.
+func viewOfObjects(ctx context.Context, objects []*unstructured.Unstructured) (*cluster.View, error) {
+	if len(objects) == 0 {
+		return &cluster.View{}, nil
+	}
+	list := struct {
+		APIVersion string                       `json:"apiVersion"`
+		Kind       string                       `json:"kind"`
+		Items      []*unstructured.Unstructured `json:"items"`
+	}{"v1", "List", objects}
+	data, err := json.Marshal(list)
+	if err != nil {
+		return nil, err
+	}
+	return cluster.FromFiles(ctx, []string{"-"}, bytes.NewReader(data), cluster.FileOptions{})
 }
 
 // ResourceOf implements check.Kinds.

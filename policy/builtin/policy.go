@@ -18,6 +18,8 @@ type problem struct {
 	// fix is what the policy would have; nil where it states nothing.
 	fix    []operation
 	images []string
+	// hidden says that what is at path may be a secret.
+	hidden bool
 }
 
 // checker judges an object that is no pod. old is the one that is there already;
@@ -58,7 +60,7 @@ func (v *validator) Validate(ctx context.Context, r *policy.Request) []policy.Re
 	}
 	results := make([]policy.Result, len(problems))
 	for i, p := range problems {
-		results[i] = policy.Result{Actions: v.actions, Message: p.message, Path: p.path, Images: p.images}
+		results[i] = policy.Result{Actions: v.actions, Message: p.message, Path: p.path, Images: p.images, Hidden: p.hidden}
 		if exempt {
 			results[i].Actions, results[i].Message = nil, fmt.Sprintf("exempt by spec.exemptions[%d]: %s", by, p.message)
 		} else if p.fix != nil {

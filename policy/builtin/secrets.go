@@ -33,7 +33,7 @@ func (s *search) look(path, name, of, text string) {
 		return
 	}
 	say := func(f plaintext.Finding, how string) {
-		s.found = append(s.found, problem{path: path,
+		s.found = append(s.found, problem{path: path, hidden: true,
 			message: fmt.Sprintf("%s holds %s at line %d, column %d%s: keep it in a Secret", of, f.What, f.Line, f.Column, how)})
 	}
 	found := plaintext.Find(name, []byte(text), s.opts)
