@@ -73,7 +73,7 @@ func (s *splitter) run() error {
 		if !doc.content {
 			var isJSON bool
 			var err error
-			if lead, isJSON, err = s.toContent(); isJSON {
+			if lead, isJSON, err = s.toContent(doc); isJSON {
 				if err := s.json(); err != nil {
 					return err
 				}
@@ -114,8 +114,9 @@ func (s *splitter) end(doc *document, err error) error {
 }
 
 // toContent reads up to the first byte that is no space, and reports whether it
-// begins JSON. lead is what stands before it on its line.
-func (s *splitter) toContent() (lead []byte, isJSON bool, err error) {
+// begins JSON. lead is what stands before it on its line. Empty lines of a document
+// that has begun are its own, so that the lines behind them keep their places.
+func (s *splitter) toContent(doc *document) (lead []byte, isJSON bool, err error) {
 	for {
 		c, err := s.in.ReadByte()
 		if err != nil {
@@ -123,6 +124,12 @@ func (s *splitter) toContent() (lead []byte, isJSON bool, err error) {
 		}
 		switch c {
 		case '\n':
+			if doc.data != nil {
+				doc.data = append(append(doc.data, lead...), '\n')
+				if doc.lines++; len(doc.data) > s.most {
+					return nil, false, s.tooLarge(doc.line, "object")
+				}
+			}
 			s.line, s.col, lead = s.line+1, 1, nil
 			continue
 		case ' ', '\t', '\r':

@@ -15,10 +15,11 @@ import (
 	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v3"
 	"helm.sh/helm/v4/pkg/chart/common"
 	"helm.sh/helm/v4/pkg/chart/common/util"
 	"helm.sh/helm/v4/pkg/chart/loader/archive"
-	chart "helm.sh/helm/v4/pkg/chart/v2"
+	helmchart "helm.sh/helm/v4/pkg/chart/v2"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	chartutil "helm.sh/helm/v4/pkg/chart/v2/util"
 	"helm.sh/helm/v4/pkg/engine"
@@ -64,10 +65,13 @@ func (r *reader) chart(ctx context.Context, path string) {
 		return
 	}
 	if !c.opts.WithoutCRDs {
-		for _, crd := range chart.CRDObjects() {
-			_, name, _ := strings.Cut(crd.Filename, "/")
-			r.rendered(ctx, c, &output{template: &template{file: c.file(name, crd.File.Data), text: string(crd.File.Data)}, text: string(crd.File.Data)})
-		}
+		c.each(chart, "", func(ch *helmchart.Chart, dir string) {
+			for _, f := range ch.Files {
+				if strings.HasPrefix(f.Name, "crds/") && isYAML(f.Name) {
+					r.rendered(ctx, c, &output{template: &template{file: c.file(dir, f.Name), text: string(f.Data)}, text: string(f.Data)})
+				}
+			}
+		})
 	}
 	for _, o := range out {
 		r.rendered(ctx, c, o)
@@ -109,7 +113,7 @@ func capabilities(opts *HelmOptions) (*common.Capabilities, error) {
 }
 
 // fresh is the chart, of its files: rendering may change what it is given.
-func (c *release) fresh() (made *chart.Chart, problem *v1alpha1.FieldError) {
+func (c *release) fresh() (made *helmchart.Chart, problem *v1alpha1.FieldError) {
 	defer func() {
 		if p := recover(); p != nil {
 			made, problem = nil, c.wrong(fmt.Sprintf("the chart cannot be read: %v", p), "")
@@ -128,10 +132,10 @@ func (c *release) fresh() (made *chart.Chart, problem *v1alpha1.FieldError) {
 }
 
 // prepare checks that the chart is whole, and sorts out its dependencies.
-func (c *release) prepare(made *chart.Chart) *v1alpha1.FieldError {
+func (c *release) prepare(made *helmchart.Chart) *v1alpha1.FieldError {
 	var missing []string
 	for _, want := range made.Metadata.Dependencies {
-		if want != nil && !slices.ContainsFunc(made.Dependencies(), func(have *chart.Chart) bool { return have.Name() == want.Name }) {
+		if want != nil && !slices.ContainsFunc(made.Dependencies(), func(have *helmchart.Chart) bool { return have.Name() == want.Name }) {
 			missing = append(missing, want.Name)
 		}
 	}
@@ -164,36 +168,55 @@ type template struct {
 }
 
 // templates are those of the chart and of the ones in it, by the engine's names.
-func (c *release) templates(made *chart.Chart) []*template {
+func (c *release) templates(made *helmchart.Chart) []*template {
 	var all []*template
-	var add func(ch *chart.Chart)
-	add = func(ch *chart.Chart) {
-		full := ch.ChartFullPath()
-		_, below, _ := strings.Cut(full+"/", "/")
+	c.each(made, "", func(ch *helmchart.Chart, dir string) {
 		for _, t := range ch.Templates {
-			all = append(all, &template{key: path.Join(full, t.Name), file: c.file(path.Join(below, t.Name), t.Data), text: string(t.Data)})
+			all = append(all, &template{key: path.Join(ch.ChartFullPath(), t.Name), file: c.file(dir, t.Name), text: string(t.Data)})
 		}
-		for _, sub := range ch.Dependencies() {
-			add(sub)
-		}
-	}
-	add(made)
+	})
 	return all
 }
 
-// file is the name of a file of the chart as the caller would write it. Dependencies
-// may lie in folders that are not named like them.
-func (c *release) file(name string, data []byte) string {
-	found := name
-	for _, f := range c.files {
-		if f.Name == name {
-			return filepath.Join(c.path, filepath.FromSlash(name))
+// each visits a chart and the ones in it, with their folders in the chart.
+func (c *release) each(ch *helmchart.Chart, dir string, visit func(ch *helmchart.Chart, dir string)) {
+	visit(ch, dir)
+	for _, sub := range ch.Dependencies() {
+		name := sub.Name()
+		for _, d := range ch.Metadata.Dependencies {
+			if d != nil && d.Alias != "" && d.Alias == name {
+				name = d.Name
+			}
 		}
-		if strings.HasSuffix(f.Name, path.Join("/", path.Base(path.Dir(name)), path.Base(name))) && string(f.Data) == string(data) {
-			found = f.Name
+		c.each(sub, c.below(path.Join(dir, "charts"), name), visit)
+	}
+}
+
+// below is the folder, or the archive, of a chart among the dependencies of another
+// one: it need not have its name.
+func (c *release) below(charts, name string) string {
+	archived := ""
+	for _, f := range c.files {
+		rest, ok := strings.CutPrefix(f.Name, charts+"/")
+		if !ok {
+			continue
+		}
+		if folder, file, _ := strings.Cut(rest, "/"); file == chartFile {
+			var said struct{ Name string }
+			if yaml.Unmarshal(f.Data, &said) == nil && said.Name == name {
+				return path.Join(charts, folder)
+			}
+		}
+		if version, ok := strings.CutPrefix(rest, name+"-"); ok && isArchive(rest) && !strings.Contains(version, "/") {
+			archived = f.Name
 		}
 	}
-	return filepath.Join(c.path, filepath.FromSlash(found))
+	return cmp.Or(archived, path.Join(charts, name))
+}
+
+// file is the name of a file of the chart as the caller would write it.
+func (c *release) file(dir, name string) string {
+	return filepath.Join(c.path, filepath.FromSlash(dir), filepath.FromSlash(name))
 }
 
 // output is what a template made.
