@@ -79,7 +79,7 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 	if err := authz.guards.Follow(kinds.informer(guards)); err != nil {
 		return nil, err
 	}
-	if err := checks.policies.start(ctx, generic, kinds, shared.Core().V1().Namespaces().Lister()); err != nil {
+	if err := checks.policies.start(ctx, generic, kinds, shared.Core().V1().Namespaces()); err != nil {
 		return nil, err
 	}
 	authz.policies = &checks.policies
@@ -122,7 +122,7 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 		}
 		asked := *c
 		asked.Authorization.Authorizer = refusalsExplained{authz}
-		return genericapiserver.DefaultBuildHandlerChain(authz.serveReviews(api), &asked)
+		return genericapiserver.DefaultBuildHandlerChain(authz.serveReviews(checks.policies.reports.serve(api)), &asked)
 	}
 
 	kube, resolver, initializers, err := app.CreateKubeAPIServerConfig(opts, generic, shared, storage)

@@ -9,7 +9,7 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
-	corelisters "k8s.io/client-go/listers/core/v1"
+	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/restmapper"
 
 	"github.com/gatehouse-io/gatehouse/cluster"
@@ -27,8 +27,11 @@ type policyGate struct {
 	mapper    atomic.Pointer[restmapper.DeferredDiscoveryRESTMapper]
 	discovery discovery.CachedDiscoveryInterface
 	objects   dynamic.Interface
+	needs     needs
 	// reporter writes the status of policies: one of the controllers runs it.
 	reporter *follow.Reporter
+	// reports are what existing objects break.
+	reports *policyReports
 	// parts are the plugins of the chain, in their order.
 	parts []admissionPart
 }
@@ -55,24 +58,32 @@ func (g *policyGate) set() *policy.Set {
 func (g *policyGate) cluster() policy.Cluster { return g.lookups.Load() }
 
 // start follows the policies from the server's first moment.
-func (g *policyGate) start(ctx context.Context, generic *genericapiserver.Config, kinds *kindInformers, namespaces corelisters.NamespaceLister) error {
+func (g *policyGate) start(ctx context.Context, generic *genericapiserver.Config, kinds *kindInformers, namespaces coreinformers.NamespaceInformer) error {
 	known := memory.NewMemCacheClient(kinds.probe)
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(known)
 	g.mapper.Store(mapper)
 	g.discovery, g.objects = known, kinds.client
-	g.lookups.Store(cluster.NewWatched(kinds.client, mapper, namespaces))
+	g.needs.kept = &g.lookups
+	g.lookups.Store(cluster.NewWatched(kinds.client, mapper, namespaces.Lister()))
 	// Policies in CEL are upstream's own plugins' to ask.
 	all, err := engines.All(engines.Options{Native: true})
 	if err != nil {
 		return err
 	}
-	follower := follow.New(follow.Options{Client: kinds.client, Engines: all, Lookups: g.lookups.Load()})
+	follower := follow.New(follow.Options{Client: kinds.client, Engines: all, Lookups: g.needs.of("gate")})
 	g.follower.Store(follower)
+	scanner, native, err := g.newScanner(kinds, follower, namespaces)
+	if err != nil {
+		return err
+	}
 	g.reporter = follow.NewReporter(follower, kinds.client, mapper)
 	generic.ReadyzChecks = append(generic.ReadyzChecks, syncCheck("policies", "the policies have not been read yet", follower.HasSynced))
 	return generic.AddPostStartHook("gatehouse-policies", func(hook genericapiserver.PostStartHookContext) error {
 		go func() {
 			kinds.awaitServed(hook, crdResource)
+			g.reports.run(hook)
+			go native.Run(hook)
+			go scanner.Run(hook)
 			follower.Run(hook)
 		}()
 		return nil

@@ -32,6 +32,34 @@ func (s *seeder) ensureCRDs(ctx context.Context, manifests [][]byte) error {
 	return nil
 }
 
+// ensureReportCRDs writes the definitions of the reports, unless another program has
+// brought its own: its objects may be stored, and are served then.
+func (s *seeder) ensureReportCRDs(ctx context.Context) error {
+	all, err := reportCRDs()
+	if err != nil {
+		return err
+	}
+	for _, want := range all {
+		answer, err := s.client.Get(ctx, path.Join(s.prefix, "apiextensions.k8s.io", "customresourcedefinitions", want.Name))
+		if err != nil {
+			return fmt.Errorf("read CRD %s: %w", want.Name, err)
+		}
+		if len(answer.Kvs) > 0 {
+			have := &apiextensionsv1.CustomResourceDefinition{}
+			if err := json.Unmarshal(answer.Kvs[0].Value, have); err != nil {
+				return fmt.Errorf("read CRD %s: %w", want.Name, err)
+			}
+			if !computedByUs(have) {
+				continue
+			}
+		}
+		if err := s.ensureCRD(ctx, want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (s *seeder) ensureCRD(ctx context.Context, want *apiextensionsv1.CustomResourceDefinition) error {
 	key := path.Join(s.prefix, "apiextensions.k8s.io", "customresourcedefinitions", want.Name)
 	answer, err := s.client.Get(ctx, key)

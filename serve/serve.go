@@ -369,6 +369,9 @@ func seed(ctx context.Context, cfg *v1alpha1.ServeConfiguration, st *store, keys
 	if err := s.ensureCRDs(ctx, v1alpha1.CRDs()); err != nil {
 		return err
 	}
+	if err := s.ensureReportCRDs(ctx); err != nil {
+		return err
+	}
 	if err := s.ensureBasics(ctx); err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"unique"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -108,7 +107,7 @@ func findingOf(v Verdict, said *policy.Said) Finding {
 	if message == "" && said.Err != nil {
 		message = "it could not be evaluated: " + said.Err.Error()
 	}
-	return Finding{v, unique.Make(rule), unique.Make(clip(message, mostMessage)), unique.Make(clip(said.Path, mostMessage/4))}
+	return NewFinding(v, rule, clip(message, mostMessage), clip(said.Path, mostMessage/4))
 }
 
 // clip shortens a text that may be of any length, and takes out what a terminal would

@@ -90,7 +90,7 @@ func (k *kind) run(ctx, all context.Context) {
 			return
 		}
 		for uid := range k.objects {
-			k.reports.put(uid, nil)
+			k.reports.Put(uid, nil)
 		}
 	}()
 	for failures := 0; ctx.Err() == nil; {
@@ -260,7 +260,7 @@ func (k *kind) watch(ctx context.Context, version string) (string, error) {
 
 func (k *kind) forget(uid types.UID) {
 	delete(k.objects, uid)
-	k.reports.put(uid, nil)
+	k.reports.Put(uid, nil)
 }
 
 // look judges an object where it has changed, or one of triggers pulls it.
@@ -275,7 +275,7 @@ func (k *kind) look(ctx context.Context, o *unstructured.Unstructured, triggers 
 	if o.GetNamespace() != "" && k.terminating(o.GetNamespace()) {
 		// What is going away is judged no more: a namespace is empty when nothing is
 		// reported in it.
-		k.reports.put(uid, nil)
+		k.reports.Put(uid, nil)
 		now.hash = 0
 		k.objects[uid] = now
 		return nil
@@ -291,7 +291,7 @@ func (k *kind) look(ctx context.Context, o *unstructured.Unstructured, triggers 
 			return err
 		}
 		k.judgements[reason].Add(1)
-		k.reports.put(uid, k.judge(ctx, o, k.resource.GroupVersionResource))
+		k.reports.Put(uid, k.judge(ctx, o, k.resource.GroupVersionResource))
 		if err := ctx.Err(); err != nil {
 			return err // the policies were cut off
 		}

@@ -70,10 +70,10 @@ type Report struct {
 	Findings        []Finding
 	// Passed is how many policies were asked and said nothing.
 	Passed int
-	// Judged is when.
-	Judged time.Time
-	// Version is that of the last change of the report, Created that of its first.
-	Version, Created uint64
+	// Judged is when, and Since when there is a report of the object.
+	Judged, Since time.Time
+	// Version is that of the last change of the report.
+	Version uint64
 }
 
 // Counts are how many findings of each verdict there are.
@@ -121,9 +121,9 @@ func NewReports(first uint64) *Reports {
 	return &Reports{of: map[types.UID]*Report{}, version: first, oldest: first, woken: make(chan struct{})}
 }
 
-// put makes r, which is about the object of its UID, the report of that; a Report
-// without findings takes the one of before away.
-func (s *Reports) put(uid types.UID, r *Report) {
+// Put makes r the report of the object with a UID. Nil, and a Report
+// without findings, take the one of before away. It is for a Scanner, and for tests.
+func (s *Reports) Put(uid types.UID, r *Report) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.of[uid]
@@ -146,9 +146,9 @@ func (s *Reports) put(uid types.UID, r *Report) {
 		delete(s.of, uid)
 	} else {
 		s.count(r, 1)
-		r.Version, r.Created = s.version, s.version
+		r.Version, r.Since = s.version, r.Judged
 		if before != nil {
-			r.Created, r.Name = before.Created, before.Name
+			r.Since = before.Since
 		}
 		s.of[uid] = r
 	}
@@ -244,4 +244,9 @@ func (s *Reports) Since(version uint64) (changes []Change, next <-chan struct{},
 		return nil, nil, false
 	}
 	return s.log[version-s.oldest:], s.woken, true
+}
+
+// NewFinding makes one.
+func NewFinding(v Verdict, rule Rule, message, path string) Finding {
+	return Finding{v, unique.Make(rule), unique.Make(message), unique.Make(path)}
 }

@@ -293,7 +293,7 @@ func TestTheEndOfAScannerTakesNoReportAway(t *testing.T) {
 	w.await("policies are read", state.HasSynced)
 	k := w.newKind(ctx, Resource{pods, schema.GroupVersionKind{Version: "v1", Kind: "Pod"}})
 	w.await("it is settled", k.settled.Load)
-	w.reports.put("pod-shop-web", &Report{UID: "pod-shop-web", Namespace: "shop", Name: "web", Findings: []Finding{{}}})
+	w.reports.Put("pod-shop-web", &Report{UID: "pod-shop-web", Namespace: "shop", Name: "web", Findings: []Finding{{}}})
 	cancel()
 	<-k.done
 	if w.reports.Len() != 1 {

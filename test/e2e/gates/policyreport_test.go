@@ -1,0 +1,177 @@
+package gates
+
+import (
+	"context"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/gatehouse-io/gatehouse/test/e2e/server"
+)
+
+var policyReports = schema.GroupVersionResource{Group: "wgpolicyk8s.io", Version: "v1alpha2", Resource: "policyreports"}
+
+// ownerPolicy wants a label owner on the ConfigMaps of a namespace, and what becomes of
+// those without.
+func ownerPolicy(t *testing.T, admin kubernetes.Interface, ns string, actions ...admissionregistrationv1.ValidationAction) (policy, binding string, remove func()) {
+	t.Helper()
+	ctx := t.Context()
+	p, err := admin.AdmissionregistrationV1().ValidatingAdmissionPolicies().Create(ctx, &admissionregistrationv1.ValidatingAdmissionPolicy{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "report-owner-"},
+		Spec: admissionregistrationv1.ValidatingAdmissionPolicySpec{
+			MatchConstraints: &admissionregistrationv1.MatchResources{ResourceRules: configMapsCreated},
+			Validations: []admissionregistrationv1.Validation{{
+				Expression:        "object.metadata.name == 'kube-root-ca.crt' || 'owner' in object.metadata.?labels.orValue({})",
+				MessageExpression: "object.metadata.name + ' needs a label owner'",
+			}},
+		},
+	}, create)
+	passes(t, err)
+	b, err := admin.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Create(ctx, &admissionregistrationv1.ValidatingAdmissionPolicyBinding{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "report-owner-"},
+		Spec: admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
+			PolicyName: p.Name, MatchResources: &admissionregistrationv1.MatchResources{NamespaceSelector: only(ns)}, ValidationActions: actions,
+		},
+	}, create)
+	passes(t, err)
+	remove = func() {
+		_ = admin.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Delete(context.Background(), b.Name, metav1.DeleteOptions{})
+		_ = admin.AdmissionregistrationV1().ValidatingAdmissionPolicies().Delete(context.Background(), p.Name, metav1.DeleteOptions{})
+	}
+	t.Cleanup(remove)
+	return p.Name, b.Name, remove
+}
+
+func TestPolicyReports(t *testing.T) {
+	s := shared(t)
+	admin := s.Admin(t)
+	ns := namespace(t, admin)
+	ctx := t.Context()
+	maps := admin.CoreV1().ConfigMaps(ns)
+	bad, err := maps.Create(ctx, configMap("bad", nil), create)
+	passes(t, err)
+	reports := server.Dynamic(t, s.AdminConfig(t)).Resource(policyReports)
+	policy, binding, remove := ownerPolicy(t, admin, ns, admissionregistrationv1.Deny)
+
+	report := func(t *testing.T, want string) {
+		t.Helper()
+		server.Eventually(t, patience, func(ctx context.Context) error {
+			list, err := reports.Namespace(ns).List(ctx, metav1.ListOptions{})
+			if err != nil {
+				return err
+			}
+			var got []string
+			for _, r := range list.Items {
+				results, _, _ := unstructured.NestedSlice(r.Object, "results")
+				for _, one := range results {
+					m := one.(map[string]any)
+					name, _, _ := unstructured.NestedString(r.Object, "scope", "name")
+					got = append(got, name+": "+m["result"].(string)+" "+m["message"].(string))
+				}
+			}
+			slices.Sort(got)
+			if text := strings.Join(got, "\n"); text != want {
+				return notYet("the reports say %q", text)
+			}
+			return nil
+		})
+	}
+	report(t, "bad: fail bad needs a label owner")
+
+	t.Run("one by its name", func(t *testing.T) {
+		got, err := reports.Namespace(ns).Get(ctx, string(bad.UID), metav1.GetOptions{})
+		passes(t, err)
+		results, _, _ := unstructured.NestedSlice(got.Object, "results")
+		one := results[0].(map[string]any)
+		properties := one["properties"].(map[string]any)
+		if one["policy"] != policy || properties["binding"] != binding || properties["kind"] != "ValidatingAdmissionPolicy" || properties["actions"] != "deny" {
+			t.Errorf("the result is %v", one)
+		}
+	})
+	t.Run("nothing is stored", func(t *testing.T) {
+		stored, err := etcd(t, s).Get(ctx, "/registry/wgpolicyk8s.io", clientv3.WithPrefix(), clientv3.WithKeysOnly())
+		passes(t, err)
+		for _, kv := range stored.Kvs {
+			t.Errorf("etcd has %s", kv.Key)
+		}
+		_, err = reports.Namespace(ns).Create(ctx, &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "wgpolicyk8s.io/v1alpha2", "kind": "PolicyReport", "metadata": map[string]any{"name": "mine"}}}, create)
+		refused(t, err, apierrors.IsMethodNotSupported, "create")
+	})
+	t.Run("who may not read them", func(t *testing.T) {
+		anna := s.UserConfig(t, "anna-of-reports")
+		_, err := server.Dynamic(t, anna).Resource(policyReports).Namespace(ns).List(ctx, metav1.ListOptions{})
+		refused(t, err, apierrors.IsForbidden, "cannot list resource")
+		_, err = admin.RbacV1().Roles(ns).Create(ctx, &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "reports"}, Rules: []rbacv1.PolicyRule{
+			{APIGroups: []string{"wgpolicyk8s.io"}, Resources: []string{"policyreports"}, Verbs: []string{"get", "list", "watch"}}}}, create)
+		passes(t, err)
+		_, err = admin.RbacV1().RoleBindings(ns).Create(ctx, &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "reports"},
+			RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "reports"},
+			Subjects: []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: "anna-of-reports"}}}, create)
+		passes(t, err)
+		server.Eventually(t, patience, func(ctx context.Context) error {
+			_, err := server.Dynamic(t, anna).Resource(policyReports).Namespace(ns).List(ctx, metav1.ListOptions{})
+			return err
+		})
+		_, err = server.Dynamic(t, anna).Resource(policyReports).List(ctx, metav1.ListOptions{})
+		refused(t, err, apierrors.IsForbidden, "cluster scope")
+	})
+	t.Run("kubectl", func(t *testing.T) {
+		kubectl, err := exec.LookPath("kubectl")
+		if err != nil {
+			t.Skip("there is no kubectl")
+		}
+		run := func(args ...string) string {
+			out, err := exec.Command(kubectl, append([]string{"--kubeconfig", s.Kubeconfig()}, args...)...).CombinedOutput()
+			if err != nil {
+				t.Fatalf("kubectl %v: %v\n%s", args, err, out)
+			}
+			return string(out)
+		}
+		if got := strings.Fields(run("get", "policyreport", "-n", ns)); !slices.Equal(got[:9], []string{"NAME", "KIND", "OBJECT", "PASS", "FAIL", "WARN", "ERROR", "SKIP", "AGE"}) ||
+			!slices.Equal(got[9:17], []string{string(bad.UID), "ConfigMap", "bad", "0", "1", "0", "0", "0"}) {
+			t.Errorf("kubectl get: %v", got)
+		}
+		if got := run("explain", "policyreport.summary.fail"); !strings.Contains(got, "would refuse the object") {
+			t.Errorf("kubectl explain: %s", got)
+		}
+	})
+	t.Run("watched until it is mended", func(t *testing.T) {
+		list, err := reports.Namespace(ns).List(ctx, metav1.ListOptions{})
+		passes(t, err)
+		w, err := reports.Namespace(ns).Watch(ctx, metav1.ListOptions{ResourceVersion: list.GetResourceVersion()})
+		passes(t, err)
+		defer w.Stop()
+		good := configMap("bad", nil)
+		good.Labels = map[string]string{"owner": "me"}
+		_, err = maps.Update(ctx, good, metav1.UpdateOptions{})
+		passes(t, err)
+		event := <-w.ResultChan()
+		if o, ok := event.Object.(*unstructured.Unstructured); event.Type != watch.Deleted || !ok || o.GetName() != string(bad.UID) {
+			t.Errorf("the watch tells %+v", event)
+		}
+		report(t, "")
+	})
+	t.Run("gone with its policy", func(t *testing.T) {
+		bare := configMap("bad", nil)
+		server.Eventually(t, patience, func(ctx context.Context) error {
+			// Refused while it is in force: the policy looks at creations alone.
+			_, err := maps.Update(ctx, bare, metav1.UpdateOptions{})
+			return err
+		})
+		report(t, "bad: fail bad needs a label owner")
+		remove()
+		report(t, "")
+	})
+}
