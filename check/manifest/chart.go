@@ -181,10 +181,17 @@ func (c *release) templates(made *helmchart.Chart) []*template {
 // each visits a chart and the ones in it, with their folders in the chart.
 func (c *release) each(ch *helmchart.Chart, dir string, visit func(ch *helmchart.Chart, dir string)) {
 	visit(ch, dir)
+	// The library has put the aliases in the place of the names.
+	var said struct{ Dependencies []struct{ Name, Alias string } }
+	for _, f := range c.files {
+		if f.Name == path.Join(dir, chartFile) || f.Name == path.Join(dir, "requirements.yaml") {
+			_ = yaml.Unmarshal(f.Data, &said)
+		}
+	}
 	for _, sub := range ch.Dependencies() {
 		name := sub.Name()
-		for _, d := range ch.Metadata.Dependencies {
-			if d != nil && d.Alias != "" && d.Alias == name {
+		for _, d := range said.Dependencies {
+			if d.Alias == name {
 				name = d.Name
 			}
 		}

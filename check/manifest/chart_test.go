@@ -237,3 +237,48 @@ func TestChartStaysAtHome(t *testing.T) {
 		t.Errorf("got %v", data)
 	}
 }
+
+// Dependencies are found in folders that are named otherwise, under several names,
+// and in archives.
+func TestChartsInCharts(t *testing.T) {
+	unpack(t, `
+-- c/Chart.yaml --
+apiVersion: v2
+name: c
+version: 1.0.0
+dependencies:
+- {name: sub, alias: one, version: 1.0.0}
+- {name: sub, alias: two, version: 1.0.0}
+-- c/charts/folder/Chart.yaml --
+apiVersion: v2
+name: sub
+version: 1.0.0
+-- c/charts/folder/templates/a.yaml --
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ .Chart.Name }}
+-- c/charts/other/Chart.yaml --
+apiVersion: v2
+name: other
+version: 1.0.0
+-- c/charts/other/templates/a.yaml --
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ .Chart.Name }}
+`)
+	all, _, err := read(t, Options{}, ".")
+	if err != nil || len(all) != 3 {
+		t.Fatalf("got %d objects, %v", len(all), err)
+	}
+	for _, o := range all {
+		want := "c/charts/folder/templates/a.yaml:4:3"
+		if o.GetName() == "other" {
+			want = "c/charts/other/templates/a.yaml:4:3"
+		}
+		if at := o.Position("metadata.name"); at.String() != want {
+			t.Errorf("%s is at %s", o.GetName(), at)
+		}
+	}
+}

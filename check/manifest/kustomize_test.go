@@ -96,7 +96,7 @@ func TestKustomization(t *testing.T) {
 metadata.name at ~base/deployment.yaml:4:9
 spec.replicas at overlay/patch.yaml:6:13
 spec.template.spec.hostNetwork at overlay/patch.yaml:9:20
-metadata.labels.team at ~base/deployment.yaml:3:1
+metadata.labels.team at overlay/kustomization.yaml:7:17
 `+image["main"]+`.securityContext.privileged at base/deployment.yaml:13:23
 `+image["side"]+`.args[1] at base/deployment.yaml:16:19`)
 	if at := deployment.Position(image["new"] + ".image"); at.String() != "overlay/patch.yaml:12:16" || !at.Exact {
@@ -114,6 +114,63 @@ metadata.labels.team at ~base/deployment.yaml:3:1
 	if all, _, err := read(t, Options{}, "base", "overlay/kustomization.yaml"); err != nil || len(all) != 6 {
 		t.Errorf("got %d objects, %v", len(all), err)
 	}
+}
+
+// What a kustomization itself sets is found in it.
+func TestKustomizationSettings(t *testing.T) {
+	unpack(t, `
+-- k/kustomization.yaml --
+namespace: prod
+commonAnnotations: {owner: shop}
+resources: [d.yaml, e.yaml]
+images:
+- name: registry.example/api
+  newTag: "7"
+- name: registry.example/side
+  newName: mirror.example/side
+replicas: [{name: d, count: 4}]
+patches:
+- patch: |-
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata:
+      name: d
+    spec:
+      template:
+        spec:
+          hostPID: true
+-- k/d.yaml --
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: d}
+spec:
+  replicas: 1
+  template:
+    spec:
+      containers:
+      - {name: api, image: "registry.example/api:1"}
+      - {name: side, image: "registry.example/side:1"}
+-- k/e.yaml --
+apiVersion: v1
+kind: Pod
+metadata: {name: e, namespace: other}
+`)
+	all, _, err := read(t, Options{}, "k")
+	if err != nil || len(all) != 2 {
+		t.Fatalf("got %d objects, %v", len(all), err)
+	}
+	same(t, where(all[0], "metadata.namespace", "metadata.annotations.owner", "spec.replicas", "spec.template.spec.containers[0].image", "spec.template.spec.containers[1].image", "spec.template.spec.hostPID"), `
+metadata.namespace at k/kustomization.yaml:1:12
+metadata.annotations.owner at k/kustomization.yaml:2:28
+spec.replicas at k/kustomization.yaml:9:29
+spec.template.spec.containers[0].image at k/kustomization.yaml:6:11
+spec.template.spec.containers[1].image at k/kustomization.yaml:8:12
+spec.template.spec.hostPID at k/kustomization.yaml:19:20
+`)
+	if text, _ := all[0].Line(all[0].Position("spec.template.spec.hostPID")); text != "          hostPID: true" {
+		t.Errorf("the line is %q", text)
+	}
+	same(t, where(all[1], "metadata.namespace", "kind"), "metadata.namespace at k/kustomization.yaml:1:12\nkind at k/e.yaml:2:7")
 }
 
 // Nothing is fetched and nothing is executed, wherever a kustomization names it.

@@ -2,11 +2,13 @@ package manifest
 
 import (
 	"bytes"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"text/template/parse"
 
+	"helm.sh/helm/v4/pkg/chart/common"
 	chart "helm.sh/helm/v4/pkg/chart/v2"
 )
 
@@ -49,12 +51,16 @@ func (m *marker) mark(made *chart.Chart) {
 	}
 	var each func(ch *chart.Chart)
 	each = func(ch *chart.Chart) {
-		for _, t := range ch.Templates {
-			key := ch.ChartFullPath() + "/" + t.Name
-			if i, ok := texts[key]; ok {
-				t.Data = []byte(m.text(i, string(t.Data)))
+		// A chart that is there under two names has its files twice, but in one place.
+		copies := make([]*common.File, len(ch.Templates))
+		for at, t := range ch.Templates {
+			kept := *t
+			if i, ok := texts[path.Join(ch.ChartFullPath(), t.Name)]; ok {
+				kept.Data = []byte(m.text(i, string(t.Data)))
 			}
+			copies[at] = &kept
 		}
+		ch.Templates = copies
 		for _, sub := range ch.Dependencies() {
 			each(sub)
 		}

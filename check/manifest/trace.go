@@ -18,6 +18,7 @@ type sources struct {
 	files *shut
 	trees map[string][]*cluster.Tree // by real path
 	all   []*cluster.Tree            // every object in them: resources, and patches
+	said  []settings
 }
 
 // of are the objects in a file that was read.
@@ -50,6 +51,7 @@ func (s *sources) every(ctx context.Context) []*cluster.Tree {
 		for _, path := range paths {
 			s.all = append(s.all, s.of(ctx, path)...)
 		}
+		s.all = append(s.all, s.inline(ctx)...)
 	}
 	return s.all
 }
@@ -57,14 +59,13 @@ func (s *sources) every(ctx context.Context) []*cluster.Tree {
 // trace finds where an object comes from: the object of the file that the library
 // names, and those that are patches of it.
 func (s *sources) trace(ctx context.Context, o *Object, from resource.Origin) places {
-	t := &traced{nearest: Position{File: s.files.dir}}
+	t := &traced{nearest: Position{File: s.files.dir}, settings: s.kustomizations(), files: s.files}
 	if kustomization := kustomizationIn(s.files.dir); kustomization != "" {
 		t.nearest = Position{File: kustomization, Line: 1, Column: 1}
 	}
 	if from.ConfiguredIn != "" {
 		path := filepath.Join(s.files.root, from.ConfiguredIn)
 		t.nearest = s.generator(path, o, from.ConfiguredBy.Kind)
-		t.files = map[string][]byte{t.nearest.File: s.files.read[path]}
 	}
 	if from.Path != "" && from.Repo == "" {
 		t.origin = best(s.of(ctx, filepath.Join(s.files.root, from.Path)), o)
@@ -124,10 +125,11 @@ func (s *sources) generator(path string, o *Object, kind string) Position {
 
 // traced are the places of an object that a kustomization made.
 type traced struct {
-	origin  *cluster.Tree // nil where it was generated
-	patches []*cluster.Tree
-	nearest Position          // where nothing better is known
-	files   map[string][]byte // of nearest
+	origin   *cluster.Tree // nil where it was generated
+	patches  []*cluster.Tree
+	settings []settings // of the kustomizations
+	nearest  Position   // where nothing better is known
+	files    *shut
 }
 
 func (t *traced) position(object map[string]any, steps []step, what part) Position {
@@ -154,6 +156,11 @@ func (t *traced) position(object map[string]any, steps []step, what part) Positi
 		}
 		if tree == t.origin && s.found > best {
 			best, around = s.found, place
+		}
+	}
+	for _, k := range t.settings {
+		if place, ok := k.set(object, steps, at); ok && what == value {
+			return place
 		}
 	}
 	return around
@@ -218,18 +225,12 @@ func itemLike(list *yaml.Node, index int, item any) int {
 }
 
 func (t *traced) text(file string, line int) (string, bool) {
-	trees := t.patches
-	if t.origin != nil {
-		trees = append([]*cluster.Tree{t.origin}, trees...)
-	}
-	for _, tree := range trees {
-		if tree.Source.File == file {
-			if text, ok := tree.Line(line); ok {
-				return text, true
-			}
+	for path, data := range t.files.read {
+		if t.files.name(path) == file {
+			return lineOf(string(data), line)
 		}
 	}
-	return lineOf(string(t.files[file]), line)
+	return "", false
 }
 
 func (t *traced) written() *cluster.Tree { return nil }
