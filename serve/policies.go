@@ -32,6 +32,7 @@ type policyGate struct {
 	reporter *follow.Reporter
 	// reports are what existing objects break.
 	reports *policyReports
+	native  nativePolicies
 	// parts are the plugins of the chain, in their order.
 	parts []admissionPart
 }
@@ -42,8 +43,10 @@ type admissionPart struct {
 	handler admission.Interface
 }
 
-// Decorate implements admission.Decorator: it notes the plugins as they are made.
+// Decorate implements admission.Decorator: it notes the plugins as they are made, and
+// stands around upstream's for policies in CEL.
 func (g *policyGate) Decorate(handler admission.Interface, name string) admission.Interface {
+	handler = g.native.around(handler, name, g.cluster)
 	g.parts = append(g.parts, admissionPart{name, handler})
 	return handler
 }
@@ -77,6 +80,7 @@ func (g *policyGate) start(ctx context.Context, generic *genericapiserver.Config
 		return err
 	}
 	g.reporter = follow.NewReporter(follower, kinds.client, mapper)
+	g.native.follow(native, follower)
 	generic.ReadyzChecks = append(generic.ReadyzChecks, syncCheck("policies", "the policies have not been read yet", follower.HasSynced))
 	return generic.AddPostStartHook("gatehouse-policies", func(hook genericapiserver.PostStartHookContext) error {
 		go func() {

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/component-base/metrics/legacyregistry"
@@ -28,10 +27,7 @@ import (
 // the ValidatingAdmissionPolicies of native.
 func (g *policyGate) newScanner(kinds *kindInformers, gate *follow.Follower, namespaces coreinformers.NamespaceInformer) (scanner *scan.Scanner, native *follow.Follower, err error) {
 	lookups := g.lookups.Load()
-	native = follow.New(follow.Options{Client: kinds.client, Engines: []policy.Engine{&lateCEL{}}, Lookups: g.needs.of("native"), Served: []schema.GroupVersionResource{
-		admissionregistrationv1.SchemeGroupVersion.WithResource("validatingadmissionpolicies"),
-		admissionregistrationv1.SchemeGroupVersion.WithResource("validatingadmissionpolicybindings"),
-	}})
+	native = follow.New(follow.Options{Client: kinds.client, Engines: []policy.Engine{&lateCEL{namespaced: g.namespaced}}, Lookups: g.needs.of("native"), Served: nativeKinds})
 	scanner, err = scan.New(scan.Options{
 		Client: kinds.client, Policies: []*follow.Follower{gate, native}, Cluster: lookups, Namespaces: namespaces,
 		Resources: scan.Served(kinds.probe),
@@ -88,6 +84,8 @@ func (n need) Keep(ctx, wait context.Context, kinds []schema.GroupVersionKind) e
 // lateCEL makes the CEL engine when the first policy is there: a server without any
 // keeps the time and the memory.
 type lateCEL struct {
+	namespaced func(schema.GroupVersionKind) (namespaced, known bool, err error)
+
 	once   sync.Once
 	engine *cel.Engine
 }
@@ -97,7 +95,7 @@ func (*lateCEL) Name() string { return "cel" }
 
 // Reads implements policy.Engine.
 func (*lateCEL) Reads(kind schema.GroupKind) bool {
-	return kind.Group == admissionregistrationv1.GroupName && (kind.Kind == "ValidatingAdmissionPolicy" || kind.Kind == "ValidatingAdmissionPolicyBinding")
+	return (*cel.Engine)(nil).Reads(kind)
 }
 
 // Compile implements policy.Engine.
@@ -107,7 +105,7 @@ func (l *lateCEL) Compile(objects []policy.Object) policy.Loaded {
 	}
 	l.once.Do(func() {
 		var err error
-		if l.engine, err = cel.New(cel.Options{}); err != nil {
+		if l.engine, err = cel.New(cel.Options{AsStored: true, Namespaced: l.namespaced}); err != nil {
 			klog.ErrorS(err, "ValidatingAdmissionPolicies do not judge existing objects")
 		}
 	})

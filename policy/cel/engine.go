@@ -29,6 +29,9 @@ type Options struct {
 	// ApplyConfiguration; nil for one that is not known. Default: none is known, and
 	// an ApplyConfiguration of such a kind refuses the request; a JSONPatch needs none.
 	Schemas func(schema.GroupVersionKind) managedfields.TypeConverter
+	// AsStored has a policy that does not compile any more meet its failure policy at
+	// once, as in an API server, instead of keeping its last good version in force.
+	AsStored bool
 }
 
 // Engine compiles ValidatingAdmissionPolicies and MutatingAdmissionPolicies, and
@@ -156,7 +159,7 @@ func compileAll[P any](l *loading, objects []policy.Object, before map[string]*k
 			fresh := &kept[P]{spec: specOf(o)}
 			fresh.policy, fresh.faults = compile(o)
 			fresh.good = len(fresh.faults) == 0
-			if !fresh.good && last != nil && last.good {
+			if !fresh.good && last != nil && last.good && !l.opts.AsStored {
 				fresh.policy, fresh.good = last.policy, true
 			}
 			last = fresh

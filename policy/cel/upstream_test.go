@@ -261,7 +261,7 @@ func (v *verdict) refuse(t testing.TB, err error) {
 	if !ok {
 		t.Fatalf("upstream refused with a %T: %v", err, err)
 	}
-	v.Code, v.Reason, v.Messages = status.ErrStatus.Code, string(status.ErrStatus.Reason), []string{status.ErrStatus.Message}
+	v.Code, v.Reason, v.Messages = status.ErrStatus.Code, string(status.ErrStatus.Reason), []string{refusal(err)}
 }
 
 func (v *verdict) annotate(of map[string]string) {
@@ -289,12 +289,8 @@ func ours(set *policy.Set, a admission.Attributes, in *cluster) (verdict, *polic
 	for i := range out.Denials {
 		d := &out.Denials[i]
 		v.Refused = true
-		message := d.Details.(*cel.Details).Denial(d.Message)
-		if d.Reason == "NotFound" { // a namespace that is not there
-			message = d.Message
-		} else {
-			message = admission.NewForbidden(a, fmt.Errorf("%s", message)).Error()
-		}
+		// With its code and reason, as a client sees it.
+		message := refusal(d.Details.(*cel.Details).Refusal(a, &d.Result))
 		v.Messages = append(v.Messages, message)
 	}
 	for i := range out.Warnings {
@@ -308,7 +304,17 @@ func ours(set *policy.Set, a admission.Attributes, in *cluster) (verdict, *polic
 	return v.sorted(), out
 }
 
-// everythingSaid of an engine with these policies.
+// refusal is the whole status.
+func refusal(err error) string {
+	status, ok := err.(apierrors.APIStatus)
+	if !ok {
+		return err.Error()
+	}
+	text, _ := json.Marshal(status.Status())
+	return string(text)
+}
+
+// newSet of an engine with these policies.
 func newSet(t testing.TB, policies []policy.Object) *policy.Set {
 	t.Helper()
 	e, err := cel.New(cel.Options{Compiler: shared(), Namespaced: func(kind schema.GroupVersionKind) (bool, bool, error) {

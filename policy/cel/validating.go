@@ -2,7 +2,9 @@ package cel
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -47,6 +49,8 @@ type Details struct {
 	// Expression is the index of the validation.
 	Expression int
 	Actions    []v1.ValidationAction
+	// bare says that the error itself is the answer: the namespace cannot be had.
+	bare bool
 }
 
 // Denial is a refusal as upstream words it.
@@ -55,6 +59,30 @@ func (d *Details) Denial(message string) string {
 		return fmt.Sprintf("ValidatingAdmissionPolicy '%s' denied request: %s", d.Policy, message)
 	}
 	return fmt.Sprintf("ValidatingAdmissionPolicy '%s' with binding '%s' denied request: %s", d.Policy, d.Binding, message)
+}
+
+// Refusal is the error that upstream's plugin answers with.
+func (d *Details) Refusal(a admission.Attributes, of *policy.Result) error {
+	if d.bare {
+		return of.Err
+	}
+	message := d.Denial(of.Message)
+	refused, ok := admission.NewForbidden(a, errors.New(message)).(*apierrors.StatusError)
+	if !ok {
+		return errors.New(message)
+	}
+	refused.ErrStatus.Reason, refused.ErrStatus.Code = of.Reason, http.StatusUnprocessableEntity
+	if code, ok := codes[of.Reason]; ok {
+		refused.ErrStatus.Code = code
+	}
+	refused.ErrStatus.Details.Causes = append(refused.ErrStatus.Details.Causes, metav1.StatusCause{Message: message})
+	return refused
+}
+
+// codes of the reasons that a validation may state; of others it is that of Invalid.
+var codes = map[metav1.StatusReason]int32{
+	metav1.StatusReasonForbidden: http.StatusForbidden, metav1.StatusReasonUnauthorized: http.StatusUnauthorized,
+	metav1.StatusReasonRequestEntityTooLarge: http.StatusRequestEntityTooLarge,
 }
 
 // Warning is one as upstream words it.
@@ -120,7 +148,7 @@ func (b *validatingBinding) judge(ctx context.Context, r *policy.Request, annota
 	namespace, err := v.namespace()
 	if err != nil {
 		return []policy.Result{{Actions: refuse, Message: err.Error(), Reason: apierrors.ReasonForError(err), Err: err, Sources: b.sources,
-			Details: &Details{Policy: b.of.object.Name, Binding: b.object.Name}}}, annotations
+			Details: &Details{Policy: b.of.object.Name, Binding: b.object.Name, bare: true}}}, annotations
 	}
 	var results []policy.Result
 	for _, one := range given {

@@ -1,0 +1,186 @@
+package admission
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/admission/plugin/policy/mutating"
+	"k8s.io/apiserver/pkg/admission/plugin/policy/validating"
+	auditinternal "k8s.io/apiserver/pkg/apis/audit"
+	"k8s.io/apiserver/pkg/warning"
+	"k8s.io/klog/v2"
+
+	"github.com/gatehouse-io/gatehouse/gate"
+	"github.com/gatehouse-io/gatehouse/policy"
+	"github.com/gatehouse-io/gatehouse/policy/cel"
+)
+
+// NativePolicies stand around upstream's plugins for policies in CEL: with them an
+// Exception applies to those policies too, and a trace tells of each.
+//
+// Upstream's plugin is asked first, and its answer stands. Only where it objects, or
+// somebody wants a trace, is the engine of policy/cel asked about the same policies:
+// which of them spoke, and whether an Exception lets that through. What the engine
+// does not know of, upstream's refusal of a policy that was written a moment ago, no
+// Exception takes back.
+type NativePolicies struct {
+	// Policy makes the requests for the engine. Needed.
+	Policy *Policy
+	// Set is the policies in CEL, with the Exceptions; nil while they have not been
+	// read, and then upstream's answer stands.
+	Set func() *policy.Set
+	// Cluster is what the policies look things up in.
+	Cluster func() policy.Cluster
+}
+
+// NativeExceptedAnnotation of audit events has what Exceptions let through of policies
+// in CEL, as a JSON list of texts.
+const NativeExceptedAnnotation = "validation.policy.gatehouse.io/excepted"
+
+// Around is upstream's plugin with the gate around it; another plugin is left as it is.
+func (n *NativePolicies) Around(handler admission.Interface, name string) admission.Interface {
+	switch name {
+	case validating.PluginName:
+		if v, ok := handler.(admission.ValidationInterface); ok {
+			return &nativeValidation{v, n}
+		}
+	case mutating.PluginName:
+		if m, ok := handler.(admission.MutationInterface); ok {
+			return &nativeMutation{m, n}
+		}
+	}
+	return handler
+}
+
+func (n *NativePolicies) request(a admission.Attributes, o admission.ObjectInterfaces) *policy.Request {
+	r := n.Policy.request(a, o)
+	r.Cluster = n.Cluster()
+	return r
+}
+
+type nativeMutation struct {
+	admission.MutationInterface
+	around *NativePolicies
+}
+
+// Admit implements admission.MutationInterface. Upstream's plugin mutates; of a trace
+// the engine knows which policy did what.
+func (m *nativeMutation) Admit(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
+	if gate.RecorderFrom(ctx) != nil {
+		if set := m.around.Set(); set != nil {
+			// The engine never changes what it is shown: upstream's plugin finds the
+			// object as it was.
+			set.Mutate(ctx, m.around.request(a, o))
+		}
+	}
+	return m.MutationInterface.Admit(ctx, a, o)
+}
+
+type nativeValidation struct {
+	admission.ValidationInterface
+	around *NativePolicies
+}
+
+// Validate implements admission.ValidationInterface.
+func (v *nativeValidation) Validate(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
+	set := v.around.Set()
+	if set == nil {
+		return v.ValidationInterface.Validate(ctx, a, o)
+	}
+	held := &heldBack{Attributes: a}
+	err := v.ValidationInterface.Validate(warning.WithWarningRecorder(ctx, held), held, o)
+	if objects := err != nil || len(held.warnings) > 0 || held.annotations[failureAnnotation] != ""; objects || gate.RecorderFrom(ctx) != nil {
+		out := set.Validate(ctx, v.around.request(a, o))
+		if objects && len(out.Excepted) > 0 {
+			err = held.without(out, err)
+		}
+	}
+	held.let(ctx)
+	return err
+}
+
+// failureAnnotation is where upstream writes what policies object to without refusing.
+const failureAnnotation = "validation.policy.admission.k8s.io/validation_failure"
+
+// heldBack keeps what a plugin says until it is known what of it stands.
+type heldBack struct {
+	admission.Attributes
+	warnings    []string
+	annotations map[string]string
+}
+
+var _ warning.Recorder = &heldBack{}
+
+// AddWarning implements warning.Recorder.
+func (h *heldBack) AddWarning(_, text string) { h.warnings = append(h.warnings, text) }
+
+// AddAnnotation keeps one.
+func (h *heldBack) AddAnnotation(key, value string) error {
+	if h.annotations == nil {
+		h.annotations = map[string]string{}
+	}
+	h.annotations[key] = value
+	return nil
+}
+
+// AddAnnotationWithLevel keeps one; upstream's plugin gives no level.
+func (h *heldBack) AddAnnotationWithLevel(key, value string, _ auditinternal.Level) error {
+	return h.AddAnnotation(key, value)
+}
+
+// let says what was kept.
+func (h *heldBack) let(ctx context.Context) {
+	for _, text := range h.warnings {
+		warning.AddWarning(ctx, "", text)
+	}
+	for _, key := range slices.Sorted(maps.Keys(h.annotations)) {
+		if err := h.Attributes.AddAnnotation(key, h.annotations[key]); err != nil {
+			klog.ErrorS(err, "What policies say cannot be written into the audit event", "key", key)
+		}
+	}
+}
+
+// without takes back what was excepted, and returns what is left of the refusal.
+func (h *heldBack) without(out *policy.Outcome, refusal error) error {
+	var failures []validating.ValidationFailureValue
+	if text := h.annotations[failureAnnotation]; text != "" && json.Unmarshal([]byte(text), &failures) != nil {
+		return refusal // it is not upstream's: nothing is taken back
+	}
+	excepted := false
+	for i := range out.Excepted {
+		result := &out.Excepted[i].Result
+		details, ok := result.Details.(*cel.Details)
+		if !ok {
+			continue
+		}
+		if refusal != nil && refusal.Error() == details.Refusal(h, result).Error() {
+			excepted = true
+		}
+		text := details.Warning(result.Message)
+		h.warnings = slices.DeleteFunc(h.warnings, func(w string) bool { return w == text })
+		failures = slices.DeleteFunc(failures, func(f validating.ValidationFailureValue) bool {
+			return f.Policy == details.Policy && f.Binding == details.Binding && f.ExpressionIndex == details.Expression && f.Message == result.Message
+		})
+	}
+	delete(h.annotations, failureAnnotation)
+	if len(failures) > 0 {
+		if text, err := json.Marshal(failures); err == nil { // what was read can be written
+			_ = h.AddAnnotation(failureAnnotation, string(text)) // it is kept
+		}
+	}
+	_ = h.AddAnnotation(NativeExceptedAnnotation, AuditAnnotations(&policy.Outcome{Excepted: out.Excepted})[ExceptedAnnotation])
+	if !excepted {
+		return refusal
+	}
+	// Upstream tells one refusal of several.
+	for i := range out.Denials {
+		if details, ok := out.Denials[i].Details.(*cel.Details); ok {
+			return details.Refusal(h, &out.Denials[i].Result)
+		}
+		return out.Error(h)
+	}
+	return nil
+}
