@@ -175,12 +175,12 @@ func (h *heldBack) without(out *policy.Outcome, refusal error) error {
 	if !excepted {
 		return refusal
 	}
-	// Upstream tells one refusal of several.
-	for i := range out.Denials {
-		if details, ok := out.Denials[i].Details.(*cel.Details); ok {
-			return details.Refusal(h, &out.Denials[i].Result)
-		}
-		return out.Error(h)
+	if len(out.Denials) == 0 {
+		return nil
 	}
-	return nil
+	// Upstream tells one refusal of several.
+	if details, ok := out.Denials[0].Details.(*cel.Details); ok {
+		return details.Refusal(h, &out.Denials[0].Result)
+	}
+	return out.Error(h)
 }

@@ -119,7 +119,7 @@ func TestLargeObjects(t *testing.T) {
 	in := &cluster{namespaces: map[string]*corev1.Namespace{"shop": namespace("shop", nil)}}
 	for expression, want := range map[string]string{
 		"object.metadata.annotations.size() == 3000":                                          "",
-		"object.metadata.annotations.all(k, object.metadata.annotations[k].matches('^x+$'))":  "cost limit exceeded",
+		"object.metadata.annotations.all(k, object.metadata.annotations[k].matches('^x+$'))":  "",
 		"object.metadata.annotations.exists(k, k == 'a2999')":                                 "",
 		"object.metadata.annotations.all(a, object.metadata.annotations.all(b, a + b != ''))": "cost limit exceeded",
 		"object.spec == object.spec":                                                          "",
