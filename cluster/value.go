@@ -20,7 +20,7 @@ const mostDeep = 200
 // Repeated fields, keys that are no names, and what JSON cannot say are problems,
 // and then there is no value.
 func (t *Tree) Value() (map[string]any, []*v1alpha1.FieldError) {
-	v := valuer{decoder: decoder{piece: t.piece, left: mostAliased, what: shown(t.Source)}}
+	v := valuer{decoder: decoder{piece: t.piece, left: mostAliased, what: shown(t.Source)}, secret: t.Kind == "Secret"}
 	object, _ := v.value(t.Root).(map[string]any)
 	if len(v.problems) > 0 {
 		return nil, v.problems
@@ -32,6 +32,8 @@ func (t *Tree) Value() (map[string]any, []*v1alpha1.FieldError) {
 type valuer struct {
 	decoder
 	path []string // of the value that is being made: ".name" and "[0]"
+	// secret says that no message may have a value.
+	secret bool
 }
 
 func (v *valuer) where() string { return strings.TrimPrefix(strings.Join(v.path, ""), ".") }
@@ -203,5 +205,9 @@ func (v *valuer) scalar(n *yaml.Node) any {
 			return f
 		}
 	}
-	return v.refuse(n, "put it in quotes, if it is meant to be a string", "%s is no value that an object may have", quote(n.Value))
+	shown := quote(n.Value)
+	if v.secret {
+		shown = have(n)
+	}
+	return v.refuse(n, "put it in quotes, if it is meant to be a string", "%s is no value that an object may have", shown)
 }

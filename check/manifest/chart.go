@@ -182,7 +182,9 @@ func (c *release) templates(made *helmchart.Chart) []*template {
 func (c *release) each(ch *helmchart.Chart, dir string, visit func(ch *helmchart.Chart, dir string)) {
 	visit(ch, dir)
 	// The library has put the aliases in the place of the names.
-	var said struct{ Dependencies []struct{ Name, Alias string } }
+	var said struct {
+		Dependencies []struct{ Name, Alias string }
+	}
 	for _, f := range c.files {
 		if f.Name == path.Join(dir, chartFile) || f.Name == path.Join(dir, "requirements.yaml") {
 			_ = yaml.Unmarshal(f.Data, &said)
@@ -329,10 +331,12 @@ func (c *release) run(ctx context.Context, m *marker) (map[string]string, error)
 	}
 }
 
-// placed finds the place in an error of the engine, and executed what goes before it.
+// placed finds the place in an error of the engine, executed what goes before it, and
+// evaluated the text of a value that was used as a template, which may be secret.
 var (
-	placed   = regexp.MustCompile(`([^\s()"<>:]+):(\d+)(?::(\d+))?`)
-	executed = regexp.MustCompile(`^execution error at \([^()]*\): `)
+	placed    = regexp.MustCompile(`([^\s()"<>:]+):(\d+)(?::(\d+))?`)
+	executed  = regexp.MustCompile(`^execution error at \([^()]*\): `)
+	evaluated = regexp.MustCompile(`(cannot parse template|error during tpl function execution for) "(?:[^"\\]|\\.)*"?`)
 )
 
 func (c *release) failed(ctx context.Context, err error, templates map[string]*template) *v1alpha1.FieldError {
@@ -351,7 +355,7 @@ func (c *release) failed(ctx context.Context, err error, templates map[string]*t
 		}
 		return e
 	}
-	text := oneLine(executed.ReplaceAllString(err.Error(), ""))
+	text := oneLine(evaluated.ReplaceAllString(executed.ReplaceAllString(err.Error(), ""), "$1 a value"))
 	for _, m := range placed.FindAllStringSubmatch(err.Error(), -1) {
 		if t := templates[m[1]]; t != nil {
 			e.File = t.file

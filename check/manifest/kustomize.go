@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -96,7 +97,7 @@ func (r *reader) build(ctx context.Context, k *kustomization, used map[string]bo
 		return
 	case err != nil:
 		file := cmp.Or(kustomizationIn(k.dir), k.dir)
-		r.problem(&v1alpha1.FieldError{File: file, Message: "the kustomization cannot be built: " + files.shown(oneLine(err.Error())), Hint: buildHint(err)})
+		r.problem(&v1alpha1.FieldError{File: file, Message: "the kustomization cannot be built: " + files.shown(oneLine(literal.ReplaceAllString(err.Error(), "$1 (not shown)"))), Hint: buildHint(err)})
 		return
 	}
 	sources := &sources{files: files, trees: map[string][]*cluster.Tree{}}
@@ -109,6 +110,9 @@ func (r *reader) build(ctx context.Context, k *kustomization, used map[string]bo
 		r.hand(ctx, object)
 	}
 }
+
+// literal finds what the library says of a literal, which may be secret.
+var literal = regexp.MustCompile(`(literal sources?):? [^\n]*`)
 
 func buildHint(err error) string {
 	switch text := err.Error(); {

@@ -192,6 +192,17 @@ func TestStopping(t *testing.T) {
 }
 
 func TestSecretsAreCovered(t *testing.T) {
+	for name, archive := range map[string]string{
+		"value":   "-- s/s.yaml --\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData:\n  password: !!int x4e99999\n",
+		"literal": "-- s/kustomization.yaml --\nsecretGenerator:\n- name: s\n  literals: [4e99999]\n",
+		"tpl":     "-- s/Chart.yaml --\napiVersion: v2\nname: c\nversion: 1.0.0\n-- s/values.yaml --\npassword: \"4e99999 {{ fail \\\"x\\\" }}\"\n-- s/templates/a.yaml --\na: {{ tpl .Values.password . }}\n",
+		"parse":   "-- s/Chart.yaml --\napiVersion: v2\nname: c\nversion: 1.0.0\n-- s/values.yaml --\npassword: \"4e99999 {{ \"\n-- s/templates/a.yaml --\na: {{ tpl .Values.password . }}\n",
+	} {
+		unpack(t, archive)
+		if _, _, err := read(t, Options{}, "s"); err == nil || strings.Contains(err.Error(), "4e99999") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
 	unpack(t, "-- s.yaml --\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData:\n  password: hunter2\n  key: |\n    hunter2\n")
 	all, _, err := read(t, Options{}, "s.yaml")
 	if err != nil || len(all) != 1 {
