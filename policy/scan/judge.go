@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -39,12 +40,8 @@ func (s *Scanner) request(o *unstructured.Unstructured, resource schema.GroupVer
 func (s *Scanner) judge(ctx context.Context, o *unstructured.Unstructured, resource schema.GroupVersionResource) *Report {
 	began := s.opts.Clock.Now()
 	r := s.request(o, resource)
-	report := &Report{UID: o.GetUID(), Kind: o.GroupVersionKind(), Namespace: o.GetNamespace(), Name: o.GetName(), ResourceVersion: o.GetResourceVersion(), Judged: began}
-	for _, f := range s.opts.Policies {
-		set := f.Set()
-		if set == nil {
-			continue
-		}
+	report := &Report{UID: o.GetUID(), Kind: o.GroupVersionKind(), Namespace: s.texts.one(o.GetNamespace()), Name: o.GetName(), ResourceVersion: o.GetResourceVersion(), Judged: began}
+	for _, set := range s.sets() {
 		out := set.Validate(ctx, r)
 		spoke := map[policy.Policy]bool{}
 		// A result with several actions is in several lists: the worst counts.
@@ -53,7 +50,7 @@ func (s *Scanner) judge(ctx context.Context, o *unstructured.Unstructured, resou
 			for i := range all {
 				said := &all[i]
 				spoke[said.By] = true
-				finding := findingOf(v, said)
+				finding := s.findingOf(v, said)
 				if said.Err != nil && v != Skip {
 					finding.Verdict = Error
 				}
@@ -84,7 +81,7 @@ const mostMessage = 1 << 10
 // mostFindings is how many findings of one object are kept.
 const mostFindings = 200
 
-func findingOf(v Verdict, said *policy.Said) Finding {
+func (s *Scanner) findingOf(v Verdict, said *policy.Said) Finding {
 	sources := said.Sources
 	if len(sources) == 0 {
 		sources = []gate.Source{said.By.Source()}
@@ -107,7 +104,7 @@ func findingOf(v Verdict, said *policy.Said) Finding {
 	if message == "" && said.Err != nil {
 		message = "it could not be evaluated: " + said.Err.Error()
 	}
-	return NewFinding(v, rule, clip(message, mostMessage), clip(said.Path, mostMessage/4))
+	return NewFinding(v, rule, s.texts.one(clip(message, mostMessage)), s.texts.one(clip(said.Path, mostMessage/4)))
 }
 
 // clip shortens a text that may be of any length, and takes out what a terminal would
@@ -116,7 +113,34 @@ func clip(text string, n int) string {
 	if len(text) > n {
 		text = strings.ToValidUTF8(text[:n], "") + "…"
 	}
-	return strings.Clone(gate.Plain(text))
+	return gate.Plain(text)
+}
+
+// texts has many objects share what the same is said of. It is safe for concurrent
+// use.
+type texts struct {
+	mu   sync.Mutex
+	seen map[string]string
+}
+
+// mostTexts is how many are remembered; then they are forgotten all at once.
+const mostTexts = 4096
+
+func (t *texts) one(text string) string {
+	if text == "" {
+		return ""
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if same, ok := t.seen[text]; ok {
+		return same
+	}
+	if len(t.seen) >= mostTexts || t.seen == nil {
+		t.seen = map[string]string{}
+	}
+	text = strings.Clone(text)
+	t.seen[text] = text
+	return text
 }
 
 // seed makes hashes of this process its own: nobody can choose objects that collide.

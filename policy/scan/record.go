@@ -34,7 +34,7 @@ type Finding struct {
 	Verdict Verdict
 	// rule has what is the same for every object that the policy speaks of.
 	rule          unique.Handle[Rule]
-	message, path unique.Handle[string]
+	message, path string
 }
 
 // Rule says whose a Finding is.
@@ -55,10 +55,10 @@ type Rule struct {
 func (f *Finding) Rule() Rule { return f.rule.Value() }
 
 // Message is the policy's.
-func (f *Finding) Message() string { return f.message.Value() }
+func (f *Finding) Message() string { return f.message }
 
 // Path is the field it speaks of; empty where that is not known.
-func (f *Finding) Path() string { return f.path.Value() }
+func (f *Finding) Path() string { return f.path }
 
 // Report is what there is to say of one object. It does not change.
 type Report struct {
@@ -248,5 +248,5 @@ func (s *Reports) Since(version uint64) (changes []Change, next <-chan struct{},
 
 // NewFinding makes one.
 func NewFinding(v Verdict, rule Rule, message, path string) Finding {
-	return Finding{v, unique.Make(rule), unique.Make(message), unique.Make(path)}
+	return Finding{v, unique.Make(rule), message, path}
 }

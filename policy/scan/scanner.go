@@ -71,6 +71,7 @@ type Scanner struct {
 	opts    Options
 	limit   *rate.Limiter
 	reports *Reports
+	sets    func() []*policy.Set // those in force
 
 	changed chan struct{} // one element: something below has changed
 	mu      sync.Mutex    // over lookups and running
@@ -82,7 +83,8 @@ type Scanner struct {
 	stated []map[gate.Source]stated
 
 	counts
-	said atomic.Bool // that a first scan has ended
+	texts texts
+	said  atomic.Bool // that a first scan has ended
 }
 
 // New makes a Scanner that has judged nothing.
@@ -111,6 +113,14 @@ func New(opts Options) (*Scanner, error) {
 		reports: NewReports(uint64(opts.Clock.Now().UnixMicro())),
 		changed: make(chan struct{}, 1), lookups: map[schema.GroupVersionKind]bool{}, running: map[schema.GroupVersionResource]*kind{},
 		states: make([]*follow.State, len(opts.Policies)), stated: make([]map[gate.Source]stated, len(opts.Policies)),
+	}
+	s.sets = func() (all []*policy.Set) {
+		for _, f := range opts.Policies {
+			if set := f.Set(); set != nil {
+				all = append(all, set)
+			}
+		}
+		return all
 	}
 	for _, f := range opts.Policies {
 		f.OnChange(func(*follow.State) { s.signal() })
