@@ -7,6 +7,8 @@ import (
 
 	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/metrics/legacyregistry"
+
+	"github.com/gatehouse-io/gatehouse/policy"
 )
 
 // The metrics of the server. No label holds a name of a user or an object.
@@ -35,6 +37,13 @@ var (
 
 var registerMetrics = sync.OnceFunc(func() {
 	legacyregistry.MustRegister(requests, verdicts, durations, working)
+})
+
+// policyMetrics are those of the policies.
+var policyMetrics = sync.OnceValue(func() *policy.Metrics {
+	m := policy.NewMetrics()
+	legacyregistry.MustRegister(m.Registerables()...)
+	return m
 })
 
 // count notes one request that was answered. verdict is empty for one that was

@@ -36,7 +36,7 @@ func newPolicies(ctx context.Context, cfg *v1alpha1.AttachConfiguration, namespa
 	typed := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(cluster.WithoutManagedFields))
 	namespaces := typed.Core().V1().Namespaces()
 	lookups := cluster.NewWatched(objects, mapper, namespaces.Lister())
-	follower := follow.New(follow.Options{Client: objects, Engines: all, Lookups: lookups})
+	follower := follow.New(follow.Options{Client: objects, Engines: all, Set: policy.Options{Metrics: policyMetrics()}, Lookups: lookups})
 	if cfg.Admission.Webhooks == v1alpha1.WebhooksManaged {
 		keeper := newWebhooks(cfg, namespace, client)
 		keeper.kinds = served{known}

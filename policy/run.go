@@ -64,20 +64,24 @@ func (s *Set) Mutate(ctx context.Context, r *Request) *Outcome {
 			}
 			took := s.opts.Now().Sub(began)
 			if err != nil {
+				s.meter(m, r).count(failed, took)
 				s.mutationFailed(ctx, out, recorder, r, m, err, took)
 				seen[i] = change
 				continue
 			}
 			if after == nil || reflect.DeepEqual(before.Object, after.Object) {
+				s.meter(m, r).count(passed, took)
 				seen[i] = change
 				continue
 			}
 			if excepted := s.opts.Exceptions.find(ctx, r, []gate.Source{m.Source()}, &Result{}, s.opts.Now()); excepted != nil {
+				s.meter(m, r).count(letThrough, took)
 				out.Excepted = append(out.Excepted, Said{By: m, Exception: excepted, Result: Result{Message: "would change the object"}})
 				recorder.Record(exceptedStep(m.Source(), excepted, "it would change the object", took))
 				seen[i], runs[i] = change, int(^uint(0)>>1)
 				continue
 			}
+			s.meter(m, r).count(changed, took)
 			change++
 			seen[i] = change
 			last = append(last, m)
@@ -173,9 +177,11 @@ func (s *Set) Validate(ctx context.Context, r *Request) *Outcome {
 		if recorder != nil && len(results) == 0 {
 			recorder.Record(gate.Step{Gate: Gate, Part: Part, Opinion: gate.NoOpinion, Reason: NothingWrong, Sources: []gate.Source{v.Source()}, Took: took})
 		}
+		before := out.tally()
 		for i := range results {
 			s.take(ctx, out, recorder, r, v, &results[i], took)
 		}
+		s.meter(v, r).count(out.since(before), took)
 	}
 	return out
 }

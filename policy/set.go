@@ -23,6 +23,8 @@ type Options struct {
 	// MaxTime bounds the evaluation of one request; a deadline of the context that
 	// is nearer counts. Default: 10 s, the longest an API server waits by default.
 	MaxTime time.Duration
+	// Metrics count what requests cost and what becomes of them. Default: nothing does.
+	Metrics *Metrics
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
 }
@@ -45,6 +47,8 @@ type Set struct {
 	opts       Options
 	mutators   index[Mutator]
 	validators index[Validator]
+	// meters are those of the policies; nil where nothing counts.
+	meters map[Policy]*meter
 	// nothing is the outcome of requests that no policy matches. It is never changed.
 	nothing *Outcome
 }
@@ -55,7 +59,13 @@ func NewSet(policies []Policy, opts Options) *Set {
 	s := &Set{opts: opts, nothing: &Outcome{}}
 	var mutators []Mutator
 	var validators []Validator
+	if opts.Metrics != nil {
+		s.meters = make(map[Policy]*meter, len(policies))
+	}
 	for _, p := range policies {
+		if s.meters != nil {
+			s.meters[p] = opts.Metrics.of(p)
+		}
 		if m, ok := p.(Mutator); ok {
 			mutators = append(mutators, m)
 		}

@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/restmapper"
+	"k8s.io/component-base/metrics/legacyregistry"
 
 	"github.com/gatehouse-io/gatehouse/cluster"
 	"github.com/gatehouse-io/gatehouse/policy"
@@ -73,7 +74,13 @@ func (g *policyGate) start(ctx context.Context, generic *genericapiserver.Config
 	if err != nil {
 		return err
 	}
-	follower := follow.New(follow.Options{Client: kinds.client, Engines: all, Lookups: g.needs.of("gate")})
+	counts := policy.NewMetrics()
+	for _, m := range counts.Registerables() {
+		if err := legacyregistry.Register(m); err != nil {
+			return err
+		}
+	}
+	follower := follow.New(follow.Options{Client: kinds.client, Engines: all, Set: policy.Options{Metrics: counts}, Lookups: g.needs.of("gate")})
 	g.follower.Store(follower)
 	scanner, native, err := g.newScanner(kinds, follower, namespaces)
 	if err != nil {
