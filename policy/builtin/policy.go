@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
 
 	"github.com/gatehouse-io/gatehouse/gate"
@@ -38,6 +39,14 @@ type rule struct {
 
 func (r *rule) Source() gate.Source          { return r.source }
 func (r *rule) Selectors() []policy.Selector { return r.entry.on }
+
+// Sources implements policy.Compound.
+func (r *rule) Sources() []gate.Source { return []gate.Source{r.source} }
+
+// Lookups implements policy.Compound.
+func (r *rule) Lookups() []schema.GroupVersionKind { return r.entry.needs }
+
+var _ policy.Compound = &rule{}
 
 // validator is a rule that judges.
 type validator struct{ rule }

@@ -175,3 +175,106 @@ func TestPolicyReports(t *testing.T) {
 		report(t, "")
 	})
 }
+
+func TestReportsOfBuiltinPoliciesAndExceptions(t *testing.T) {
+	s := shared(t)
+	admin := s.Admin(t)
+	ns := namespace(t, admin)
+	ctx := t.Context()
+	objects := server.ObjectsOf(t, s.AdminConfig(t))
+	web := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "apps/v1", "kind": "Deployment", "metadata": map[string]any{"name": "web", "namespace": ns},
+		"spec": map[string]any{
+			"selector": map[string]any{"matchLabels": map[string]any{"app": "web"}},
+			"template": map[string]any{"metadata": map[string]any{"labels": map[string]any{"app": "web"}},
+				"spec": map[string]any{"hostPID": true, "containers": []any{map[string]any{"name": "web", "image": "web"}}}},
+		},
+	}}
+	objects.Apply(t, web)
+	on := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "gatehouse.io/v1alpha1", "kind": "BuiltinPolicies", "metadata": map[string]any{"name": "of-reports"},
+		"spec": map[string]any{"policies": []any{map[string]any{"name": "DisallowHostPID", "action": "Report"}}},
+	}}
+	reports := server.Dynamic(t, s.AdminConfig(t)).Resource(policyReports).Namespace(ns)
+	says := func(want string) {
+		t.Helper()
+		server.Eventually(t, patience, func(ctx context.Context) error {
+			list, err := reports.List(ctx, metav1.ListOptions{})
+			if err != nil {
+				return err
+			}
+			got := ""
+			for _, r := range list.Items {
+				results, _, _ := unstructured.NestedSlice(r.Object, "results")
+				for _, one := range results {
+					m := one.(map[string]any)
+					name, _, _ := unstructured.NestedString(r.Object, "scope", "name")
+					got += name + " " + m["policy"].(string) + " " + m["rule"].(string) + " " + m["result"].(string)
+				}
+			}
+			if got != want {
+				return notYet("the reports say %q", got)
+			}
+			return nil
+		})
+	}
+	says("")
+	objects.Apply(t, on)
+	says("web of-reports DisallowHostPID warn")
+	enforce := on.DeepCopy()
+	enforce.Object["spec"] = map[string]any{"policies": []any{map[string]any{"name": "DisallowHostPID", "action": "Enforce"}}, "exemptions": []any{map[string]any{"namespaces": []any{"kube-*"}}}}
+	objects.Apply(t, enforce)
+	says("web of-reports DisallowHostPID fail")
+	objects.Apply(t, &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "gatehouse.io/v1alpha1", "kind": "Exception", "metadata": map[string]any{"name": "of-reports"},
+		"spec": map[string]any{"policies": []any{map[string]any{"name": "DisallowHostPID"}}, "match": map[string]any{"namespaces": []any{ns}},
+			"reason": "for a test", "owner": "the tests", "expiresAt": "2999-01-01T00:00:00Z"},
+	}})
+	says("web of-reports DisallowHostPID skip")
+	// Mended.
+	next := web.DeepCopy()
+	unstructured.RemoveNestedField(next.Object, "spec", "template", "spec", "hostPID")
+	objects.Apply(t, next)
+	says("")
+	if err := admin.CoreV1().Namespaces().Delete(ctx, ns, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestReportsOfAnotherProgram puts another program's definition over ours.
+func TestReportsOfAnotherProgram(t *testing.T) {
+	s := server.Start(t, server.Options{})
+	ctx := t.Context()
+	client := server.Dynamic(t, s.AdminConfig(t))
+	reports := client.Resource(policyReports).Namespace("default")
+	theirs := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "wgpolicyk8s.io/v1alpha2", "kind": "PolicyReport", "metadata": map[string]any{"name": "theirs"}, "summary": map[string]any{"fail": int64(1)}}}
+	server.Eventually(t, patience, func(ctx context.Context) error {
+		_, err := reports.Create(ctx, theirs, create)
+		if !apierrors.IsMethodNotSupported(err) {
+			return notYet("creating one while they are ours: %v", err)
+		}
+		return nil
+	})
+	crds := client.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
+	crd, err := crds.Get(ctx, "policyreports.wgpolicyk8s.io", metav1.GetOptions{})
+	passes(t, err)
+	versions, _, err := unstructured.NestedSlice(crd.Object, "spec", "versions")
+	passes(t, err)
+	passes(t, unstructured.SetNestedField(versions[0].(map[string]any), "PolicyReport is the Schema for the policyreports API", "schema", "openAPIV3Schema", "description"))
+	passes(t, unstructured.SetNestedSlice(crd.Object, versions, "spec", "versions"))
+	_, err = crds.Update(ctx, crd, metav1.UpdateOptions{})
+	passes(t, err)
+	server.Eventually(t, patience, func(ctx context.Context) error {
+		_, err := reports.Create(ctx, theirs, create)
+		return err
+	})
+	s = s.Restart(t) // the definition stays theirs, and the report where it is
+	server.Eventually(t, patience, func(ctx context.Context) error {
+		got, err := server.Dynamic(t, s.AdminConfig(t)).Resource(policyReports).Namespace("default").Get(ctx, "theirs", metav1.GetOptions{})
+		if err == nil && got.GetGeneration() == 0 {
+			return notYet("it is not a stored one")
+		}
+		return err
+	})
+}
