@@ -13,7 +13,7 @@ BUILD   := go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 TOOL    := go tool -modfile=tools/go.mod
 
 .DEFAULT_GOAL := build
-.PHONY: help build serve kubectl test test-race lint generate conformance bench-authz bench-serve dist clean
+.PHONY: help build serve kubectl test test-race lint generate conformance oracle-gatekeeper bench-authz bench-serve dist clean
 
 help: ## Show this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -49,7 +49,7 @@ lint: ## gofmt, vet, staticcheck, generated files, go.mod
 	go vet ./...
 	$(TOOL) staticcheck ./...
 	go mod tidy -diff
-	@! grep -n '^replace' go.mod tools/go.mod test/oracle/go.mod
+	@! grep -n '^replace' go.mod tools/go.mod test/oracle/go.mod test/oracle/gatekeeper/go.mod
 	@$(MAKE) --no-print-directory generate
 	@git diff --exit-code -- api docs/reference
 
@@ -58,6 +58,10 @@ generate: ## Write the generated files anew
 
 conformance: build ## Upstream's [sig-auth] and [sig-api-machinery] e2e specs against gatehouse serve (some 20 minutes)
 	go -C test/oracle run ./conformance -gatehouse $(CURDIR)/bin/gatehouse -out $(CURDIR)/dist/conformance $(CONFORMANCE_FLAGS)
+
+oracle-gatekeeper: ## Gatekeeper policies held against Gatekeeper's own libraries (minutes when nothing is cached)
+	go -C test/oracle/gatekeeper build -o $(CURDIR)/dist/gatekeeper-oracle .
+	GATEKEEPER_ORACLE=$(CURDIR)/dist/gatekeeper-oracle go test -count=1 -v -run AgainstGatekeeper ./policy/gatekeeper
 
 bench-authz: ## Authorization beside upstream's authorizers; writes docs/performance.md
 	go run ./test/bench/authz $(BENCH_FLAGS)

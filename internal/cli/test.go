@@ -19,6 +19,8 @@ import (
 	"github.com/gatehouse-io/gatehouse/check"
 	"github.com/gatehouse-io/gatehouse/check/scenario"
 	"github.com/gatehouse-io/gatehouse/policy"
+	"github.com/gatehouse-io/gatehouse/policy/cel"
+	"github.com/gatehouse-io/gatehouse/policy/gatekeeper/suite"
 )
 
 // testFlags say which tests run and how.
@@ -33,8 +35,9 @@ func newTest() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test [PATH...]",
 		Short: "Run the tests of policies",
-		Long: `Run the tests of policies: scenarios of Gatehouse. A PATH is a file, or a folder
-of which every test below it is run (default: the folder you are in).
+		Long: `Run the tests of policies: scenarios of Gatehouse, and suites of gator. A PATH is a
+file, or a folder of which every test below it is run (default: the folder you are
+in). A suite is a YAML file of the kind Suite of test.gatekeeper.sh.
 
 A scenario is a file NAME.txtar with sections:
 
@@ -56,7 +59,8 @@ RequestReview, under gatehouse serve.
 			if len(args) == 0 {
 				args = []string{"."}
 			}
-			filter, err := regexp.Compile(flags.run)
+			// gator's filter has two expressions, TEST//CASE; each is one of its own.
+			filter, err := regexp.Compile(strings.ReplaceAll(flags.run, "//", "|"))
 			if err != nil {
 				return coded(exitUsage, fmt.Errorf("--run: %w", err))
 			}
@@ -65,11 +69,15 @@ RequestReview, under gatehouse serve.
 				return err
 			}
 			if len(files) == 0 {
-				return coded(exitUnreadable, &hintError{problem: "there is no test in " + strings.Join(args, " "), hint: "a test is a file NAME.txtar: gatehouse test --help"})
+				return coded(exitUnreadable, &hintError{problem: "there is no test in " + strings.Join(args, " "), hint: "a test is a file NAME.txtar, or a Suite of test.gatekeeper.sh: gatehouse test --help"})
 			}
 			t := &tester{cmd: cmd, flags: &flags, filter: filter}
 			for _, file := range files {
-				if err := t.scenario(cmd.Context(), file); err != nil {
+				run := t.scenario
+				if !strings.HasSuffix(file, ".txtar") {
+					run = t.suite
+				}
+				if err := run(cmd.Context(), file); err != nil {
 					return err
 				}
 			}
@@ -77,7 +85,7 @@ RequestReview, under gatehouse serve.
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&flags.run, "run", "", "run only the tests whose path and name match this regular expression")
+	f.StringVar(&flags.run, "run", "", "run only the tests whose path and name match this regular expression; of suites TEST//CASE")
 	f.BoolVarP(&flags.verbose, "verbose", "v", false, "tell of tests that pass, too")
 	f.BoolVar(&flags.update, "update", false, "write into scenarios what is said, in place of what was wanted")
 	return cmd
@@ -96,7 +104,7 @@ func testFiles(paths []string) ([]string, error) {
 			continue
 		}
 		err = filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
-			if err == nil && !d.IsDir() && strings.HasSuffix(name, ".txtar") {
+			if err == nil && !d.IsDir() && (strings.HasSuffix(name, ".txtar") || isSuite(name)) {
 				files = append(files, name)
 			}
 			return err
@@ -109,6 +117,46 @@ func testFiles(paths []string) ([]string, error) {
 	return slices.Compact(files), nil
 }
 
+// isSuite reports whether a file is a suite of gator.
+func isSuite(name string) bool {
+	if ext := filepath.Ext(name); ext != ".yaml" && ext != ".yml" {
+		return false
+	}
+	data, err := os.ReadFile(name)
+	return err == nil && suite.Is(data)
+}
+
+// suite runs a suite of gator.
+func (t *tester) suite(ctx context.Context, file string) error {
+	if t.compiler == nil {
+		compiler, err := cel.NewCompiler()
+		if err != nil {
+			return coded(exitInternal, err)
+		}
+		t.compiler = compiler
+	}
+	results, err := suite.Run(ctx, file, suite.Options{Compiler: t.compiler, Run: t.flags.run})
+	if err != nil {
+		t.unreadable = append(t.unreadable, err)
+		return nil
+	}
+	for _, r := range results {
+		name := printable(file + ": " + strings.TrimSuffix(r.Test+"//"+r.Case, "//"))
+		switch {
+		case r.Skipped:
+		case r.Err != nil:
+			t.failed++
+			fmt.Fprintf(t.cmd.OutOrStdout(), "FAIL  %s\n      %s\n", name, printable(r.Err.Error()))
+		default:
+			t.passed++
+			if t.flags.verbose {
+				fmt.Fprintf(t.cmd.OutOrStdout(), "ok    %s\n", name)
+			}
+		}
+	}
+	return nil
+}
+
 // tester runs tests and counts them.
 type tester struct {
 	cmd            *cobra.Command
@@ -117,6 +165,8 @@ type tester struct {
 	passed, failed int
 	updated        int
 	unreadable     []error
+	// compiler is made for the first suite.
+	compiler *cel.Compiler
 }
 
 func (t *tester) scenario(ctx context.Context, file string) error {

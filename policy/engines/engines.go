@@ -7,6 +7,7 @@ import (
 	"github.com/gatehouse-io/gatehouse/policy"
 	"github.com/gatehouse-io/gatehouse/policy/builtin"
 	"github.com/gatehouse-io/gatehouse/policy/cel"
+	"github.com/gatehouse-io/gatehouse/policy/gatekeeper"
 )
 
 // Options shape the engines. The zero value is ready.
@@ -23,11 +24,20 @@ type Options struct {
 
 // All are the engines, with nothing compiled yet.
 func All(opts Options) ([]policy.Engine, error) {
-	all := []policy.Engine{builtin.New(builtin.Options{Cluster: opts.Cluster})}
+	// One compiler for all that is written in CEL: what it is made of weighs.
+	compiler, err := cel.NewCompiler()
+	if err != nil {
+		return nil, err
+	}
+	templates, err := gatekeeper.New(gatekeeper.Options{Compiler: compiler})
+	if err != nil {
+		return nil, err
+	}
+	all := []policy.Engine{builtin.New(builtin.Options{Cluster: opts.Cluster}), templates}
 	if opts.Native {
 		return all, nil
 	}
-	native, err := cel.New(cel.Options{Namespaced: opts.Namespaced})
+	native, err := cel.New(cel.Options{Compiler: compiler, Namespaced: opts.Namespaced})
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,22 @@
+// Package gatekeeper asks the policies of OPA Gatekeeper: ConstraintTemplates in Rego
+// and in CEL, the constraints that are made of them, and the exclusions of a Config.
+//
+//	e, err := gatekeeper.New(gatekeeper.Options{Compiler: compiler})
+//	loaded, _ := policy.Load([]policy.Engine{e}, objects)
+//
+// Rego is evaluated by Gatekeeper's own driver (open-policy-agent/frameworks), with
+// input.review and data.inventory as Gatekeeper makes them; all constraints that match
+// a request are asked at once. CEL is compiled by package cel, once for a template.
+// What a template looks up in data.inventory is read from the cluster view: a SyncSet
+// is not needed.
+//
+// # Invariants
+//
+//   - A constraint matches what Gatekeeper's would, and is asked about creations and
+//     updates, as its webhook is by default; the annotation gatehouse.io/operations of
+//     a template or a constraint names others.
+//   - Rego cannot reach the network, the environment or the clock of the host's zone,
+//     and ends when the request's time does. What cannot be evaluated is a violation.
+//   - A template or constraint that does not compile is a problem of its own, and its
+//     last good version stays in force.
+package gatekeeper

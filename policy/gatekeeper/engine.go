@@ -1,0 +1,403 @@
+package gatekeeper
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"sync"
+
+	"github.com/open-policy-agent/frameworks/constraint/pkg/client/drivers/rego"
+	"github.com/open-policy-agent/frameworks/constraint/pkg/client/reviews"
+	"github.com/open-policy-agent/frameworks/constraint/pkg/types"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/gatehouse-io/gatehouse/policy"
+	"github.com/gatehouse-io/gatehouse/policy/cel"
+)
+
+// Options shape an Engine.
+type Options struct {
+	// Compiler is that of package cel, for templates in CEL. Needed.
+	Compiler *cel.Compiler
+	// Point is the enforcement point whose scoped actions count. Default:
+	// PointAdmission.
+	Point string
+	// AllOperations asks constraints about every operation, as gator does. Default:
+	// creations and updates, and what an annotation names.
+	AllOperations bool
+}
+
+func (o *Options) point() string { return orElse(o.Point, PointAdmission) }
+
+// The groups of Gatekeeper's kinds.
+const (
+	templatesGroup   = "templates.gatekeeper.sh"
+	constraintsGroup = "constraints.gatekeeper.sh"
+	configGroup      = "config.gatekeeper.sh"
+	mutationsGroup   = "mutations.gatekeeper.sh"
+	expansionGroup   = "expansion.gatekeeper.sh"
+	providersGroup   = "externaldata.gatekeeper.sh"
+	syncGroup        = "syncset.gatekeeper.sh"
+)
+
+// Engine compiles Gatekeeper's policies.
+type Engine struct {
+	opts   Options
+	driver *rego.Driver
+
+	templates   map[string]*keptTemplate
+	constraints map[string]*keptConstraint
+	// leaving are in the driver for those who hold the Set before: requests that are
+	// being judged.
+	leaving []func(context.Context)
+
+	inventory inventory
+}
+
+type keptTemplate struct {
+	spec map[string]any
+	*template
+}
+
+type keptConstraint struct {
+	content  map[string]any
+	template *template
+	*constraint
+}
+
+var _ policy.Engine = &Engine{}
+
+// forbidden are the functions of Rego that reach outside of the request, or read the
+// host's environment.
+var forbidden = []string{"http.send", "net.lookup_ip_addr", "opa.runtime", "rego.parse_module", "trace"}
+
+// New builds an Engine.
+func New(opts Options) (*Engine, error) {
+	driver, err := rego.New(rego.DisableBuiltins(forbidden...), rego.Externs("inventory"))
+	if err != nil {
+		return nil, fmt.Errorf("build the driver of Rego: %w", err)
+	}
+	return &Engine{opts: opts, driver: driver}, nil
+}
+
+// Name implements policy.Engine.
+func (e *Engine) Name() string { return "gatekeeper" }
+
+// Reads implements policy.Engine.
+func (e *Engine) Reads(kind schema.GroupKind) bool {
+	switch kind.Group {
+	case templatesGroup:
+		return kind.Kind == "ConstraintTemplate"
+	case configGroup:
+		return kind.Kind == "Config"
+	case constraintsGroup, mutationsGroup, expansionGroup, providersGroup, syncGroup:
+		return true
+	}
+	return false
+}
+
+// Compile implements policy.Engine.
+func (e *Engine) Compile(objects []policy.Object) (loaded policy.Loaded) {
+	ctx := context.Background()
+	for _, leave := range e.leaving {
+		leave(ctx)
+	}
+	e.leaving = nil
+	problem := func(o policy.Object, err error, hint string, inForce bool) {
+		loaded.Problems = append(loaded.Problems, policy.Problem{Source: o.Source, Message: err.Error(), Hint: hint, InForce: inForce})
+	}
+	nextTemplates := map[string]*keptTemplate{}
+	var excluded exclusions
+	var synced []schema.GroupVersionKind
+	for _, o := range objects {
+		switch o.GroupVersionKind().Group {
+		case templatesGroup:
+			kept, err := e.template(ctx, o)
+			if err != nil {
+				problem(o, err, "correct the template", kept != nil)
+			}
+			if kept != nil {
+				nextTemplates[o.GetName()] = kept
+			}
+		case configGroup:
+			more, err := excluded.add(o)
+			if err != nil {
+				problem(o, err, "correct the Config", false)
+			}
+			synced = append(synced, more...)
+		case syncGroup: // what templates look up is read from the cluster anyway
+		case mutationsGroup, expansionGroup, providersGroup:
+			problem(o, fmt.Errorf("the kind %s of Gatekeeper is not read yet", o.GetKind()), "leave Gatekeeper in charge of it until then, or write it as a MutatingAdmissionPolicy", false)
+		}
+	}
+	for name, kept := range e.templates {
+		if nextTemplates[name] == nil {
+			typed := kept.typed
+			e.leaving = append(e.leaving, func(ctx context.Context) { _ = e.driver.RemoveTemplate(ctx, typed) })
+		}
+	}
+	e.templates = nextTemplates
+	byKind := map[string]*template{}
+	for _, kept := range nextTemplates {
+		byKind[kept.kind] = kept.template
+		for _, kind := range kept.needs {
+			if !slices.Contains(loaded.Needs, kind) {
+				loaded.Needs = append(loaded.Needs, kind)
+			}
+		}
+		if kept.inventory && len(kept.needs) == 0 {
+			for _, kind := range synced {
+				if !slices.Contains(loaded.Needs, kind) {
+					loaded.Needs = append(loaded.Needs, kind)
+				}
+			}
+		}
+	}
+	slices.SortFunc(loaded.Needs, func(a, b schema.GroupVersionKind) int { return cmp.Compare(a.String(), b.String()) })
+	e.inventory.wants(loaded.Needs)
+
+	nextConstraints := map[string]*keptConstraint{}
+	for _, o := range objects {
+		if o.GroupVersionKind().Group != constraintsGroup {
+			continue
+		}
+		key := o.GetKind() + "/" + o.GetName()
+		last := e.constraints[key]
+		t := byKind[o.GetKind()]
+		if t == nil {
+			problem(o, fmt.Errorf("there is no ConstraintTemplate for the kind %s: the constraint does nothing", o.GetKind()), "add the template", false)
+			continue
+		}
+		kept, err := e.constraint(ctx, o, t, last, &excluded)
+		if err != nil {
+			problem(o, err, "correct the constraint", kept != nil)
+		}
+		if kept == nil {
+			continue
+		}
+		nextConstraints[key] = kept
+		if kept.cel != nil {
+			loaded.Policies = append(loaded.Policies, kept.constraint)
+		} else {
+			loaded.Policies = append(loaded.Policies, asRego{kept.constraint})
+		}
+	}
+	for key, kept := range e.constraints {
+		if nextConstraints[key] == nil && kept.cel == nil {
+			object := kept.object
+			e.leaving = append(e.leaving, func(ctx context.Context) { _ = e.driver.RemoveConstraint(ctx, object) })
+		}
+	}
+	e.constraints = nextConstraints
+	return loaded
+}
+
+// template is the compiled one; with an error the last good one, or nil.
+func (e *Engine) template(ctx context.Context, o policy.Object) (*keptTemplate, error) {
+	last := e.templates[o.GetName()]
+	spec := map[string]any{"spec": o.Object["spec"], "annotations": annotationsOf(o.Unstructured), "apiVersion": o.GetAPIVersion()}
+	if last != nil && reflect.DeepEqual(last.spec, spec) && last.source == o.Source {
+		return last, nil
+	}
+	t, err := readTemplate(o)
+	if err != nil {
+		return last, err
+	}
+	if source := t.celSource(); source != nil {
+		var faults []cel.Fault
+		if t.cel, faults = e.opts.Compiler.CompileTemplate(o.GetName(), source); len(faults) > 0 {
+			err := fmt.Errorf("spec.targets[0].code: %w", faults[0])
+			if last != nil || t.cel == nil {
+				return last, err
+			}
+			return &keptTemplate{spec, t}, err
+		}
+		return &keptTemplate{spec, t}, nil
+	}
+	if err := t.lookups(o.GetAnnotations()[syncAnnotation]); err != nil {
+		return last, err
+	}
+	if err := e.driver.AddTemplate(ctx, t.typed); err != nil {
+		if last != nil && last.cel == nil {
+			// The driver may have let go of it.
+			if again := e.driver.AddTemplate(ctx, last.typed); again != nil {
+				return nil, err
+			}
+		}
+		return last, err
+	}
+	return &keptTemplate{spec, t}, nil
+}
+
+func annotationsOf(o *unstructured.Unstructured) map[string]any {
+	return map[string]any{syncAnnotation: o.GetAnnotations()[syncAnnotation], operationsAnnotation: o.GetAnnotations()[operationsAnnotation]}
+}
+
+func (e *Engine) constraint(ctx context.Context, o policy.Object, t *template, last *keptConstraint, excluded *exclusions) (*keptConstraint, error) {
+	content := map[string]any{"spec": o.Object["spec"], "annotations": annotationsOf(o.Unstructured), "apiVersion": o.GetAPIVersion()}
+	if last != nil && last.template == t && last.sources[0] == o.Source && reflect.DeepEqual(last.content, content) {
+		next := *last.constraint // a Config may have changed
+		next.excluded = excluded
+		return &keptConstraint{content, t, &next}, nil
+	}
+	keep := func(err error) (*keptConstraint, error) {
+		if last == nil || last.template != t {
+			return nil, err
+		}
+		return last, err
+	}
+	c, err := e.newConstraint(o, t, excluded)
+	if err != nil {
+		return keep(err)
+	}
+	if t.cel == nil {
+		if err := e.driver.AddConstraint(ctx, c.object); err != nil {
+			return keep(err)
+		}
+	}
+	return &keptConstraint{content, t, c}, nil
+}
+
+// query asks all constraints in Rego that concern a request at once.
+func (e *Engine) query(ctx context.Context, r *policy.Request, a *asked, objects []*unstructured.Unstructured, inventory bool) ([]*types.Result, error) {
+	if inventory {
+		if err := e.inventory.sync(ctx, e.driver, r.Cluster); err != nil {
+			return nil, fmt.Errorf("read what the policy looks up: %w", err)
+		}
+	}
+	if a.review == nil {
+		a.review = reviewOf(r, a)
+	}
+	var opts []reviews.ReviewOpt
+	if a.ns != nil {
+		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(a.ns)
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, reviews.Namespace(content))
+	}
+	answer, err := e.driver.Query(ctx, targetName, objects, a.review, opts...)
+	if err != nil {
+		return nil, err
+	}
+	if answer == nil {
+		return nil, nil
+	}
+	return answer.Results, nil
+}
+
+// reviewOf is input.review: an AdmissionRequest as Gatekeeper is sent it.
+func reviewOf(r *policy.Request, a *asked) map[string]any {
+	kind, resource := r.GetKind(), r.GetResource()
+	gvk := map[string]any{"group": kind.Group, "version": kind.Version, "kind": kind.Kind}
+	gvr := map[string]any{"group": resource.Group, "version": resource.Version, "resource": resource.Resource}
+	review := map[string]any{
+		"uid": "", "kind": gvk, "resource": gvr, "requestKind": gvk, "requestResource": gvr,
+		"name": r.GetName(), "operation": string(r.GetOperation()), "dryRun": r.IsDryRun(), "options": nil,
+		"object": nil, "oldObject": nil,
+	}
+	if s := r.GetSubresource(); s != "" {
+		review["subResource"], review["requestSubResource"] = s, s
+	}
+	if ns := r.GetNamespace(); ns != "" {
+		review["namespace"] = ns
+	}
+	if a.object != nil {
+		review["object"] = a.object.Object
+	}
+	if a.old != nil {
+		review["oldObject"] = a.old.Object
+	}
+	who := map[string]any{}
+	if u := r.GetUserInfo(); u != nil {
+		if u.GetName() != "" {
+			who["username"] = u.GetName()
+		}
+		if u.GetUID() != "" {
+			who["uid"] = u.GetUID()
+		}
+		if len(u.GetGroups()) > 0 {
+			who["groups"] = u.GetGroups()
+		}
+		if len(u.GetExtra()) > 0 {
+			who["extra"] = u.GetExtra()
+		}
+	}
+	review["userInfo"] = who
+	if o := r.GetOperationOptions(); o != nil {
+		if content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o); err == nil {
+			review["options"] = content
+		}
+	}
+	return review
+}
+
+// inventory keeps data.inventory equal to the cluster view, for the kinds that are
+// looked up.
+type inventory struct {
+	mu    sync.Mutex
+	kinds []schema.GroupVersionKind
+	have  map[string]*held
+}
+
+type held struct {
+	path   []string
+	object *unstructured.Unstructured
+	seen   bool
+}
+
+func (i *inventory) wants(kinds []schema.GroupVersionKind) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.kinds = kinds
+}
+
+// sync puts in what is new and takes out what is gone. What is the same object as
+// before is not looked at.
+func (i *inventory) sync(ctx context.Context, driver *rego.Driver, cluster policy.Cluster) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.have == nil {
+		i.have = map[string]*held{}
+	}
+	for _, h := range i.have {
+		h.seen = false
+	}
+	for _, kind := range i.kinds {
+		objects, err := cluster.Objects(ctx, kind, "")
+		if err != nil {
+			if notServed(err) {
+				continue
+			}
+			return err
+		}
+		for _, o := range objects {
+			key := kind.String() + "/" + o.GetNamespace() + "/" + o.GetName()
+			if h := i.have[key]; h != nil && h.object == o {
+				h.seen = true
+				continue
+			}
+			path := []string{"cluster", kind.GroupVersion().String(), kind.Kind, o.GetName()}
+			if ns := o.GetNamespace(); ns != "" {
+				path = []string{"namespace", ns, kind.GroupVersion().String(), kind.Kind, o.GetName()}
+			}
+			if err := driver.AddData(ctx, targetName, path, o.Object); err != nil {
+				return err
+			}
+			i.have[key] = &held{path, o, true}
+		}
+	}
+	for key, h := range i.have {
+		if !h.seen {
+			if err := driver.RemoveData(ctx, targetName, h.path); err != nil {
+				return err
+			}
+			delete(i.have, key)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,182 @@
+package suite_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gatehouse-io/gatehouse/policy/cel"
+	"github.com/gatehouse-io/gatehouse/policy/gatekeeper/suite"
+)
+
+func compiler(t testing.TB) *cel.Compiler {
+	t.Helper()
+	c, err := cel.NewCompiler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// gatekeeperSource is Gatekeeper's own source, in the module cache.
+func gatekeeperSource(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command("go", "-C", "../../../test/oracle/gatekeeper", "list", "-m", "-f", "{{.Dir}}", "github.com/open-policy-agent/gatekeeper/v3").Output()
+	dir := strings.TrimSpace(string(out))
+	if err != nil || dir == "" {
+		t.Skipf("the source of Gatekeeper is not here: %v", err)
+	}
+	return dir
+}
+
+// TestGatekeepersSuite runs the suite of Gatekeeper's own tests of gator.
+func TestGatekeepersSuite(t *testing.T) {
+	file := filepath.Join(gatekeeperSource(t), "test", "gator", "verify", "suite.yaml")
+	results, err := suite.Run(context.Background(), file, suite.Options{Compiler: compiler(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	passed, expansions := 0, 0
+	for _, r := range results {
+		switch {
+		case r.Err == nil:
+			passed++
+		case strings.Contains(r.Err.Error(), "expansions are not read yet"):
+			expansions++
+		default:
+			t.Errorf("%s %s: %v", r.Test, r.Case, r.Err)
+		}
+	}
+	t.Logf("Gatekeeper's suite: %d of %d results pass; %d tests need expansions", passed, len(results), expansions)
+	if passed < 6 {
+		t.Errorf("%d pass", passed)
+	}
+}
+
+const (
+	regoTemplate = `apiVersion: templates.gatekeeper.sh/v1
+kind: ConstraintTemplate
+metadata: {name: k8sowner}
+spec:
+  crd:
+    spec:
+      names: {kind: K8sOwner}
+      validation: {openAPIV3Schema: {type: object, properties: {label: {type: string, default: owner}}}}
+  targets:
+  - target: admission.k8s.gatekeeper.sh
+    rego: |
+      package k8sowner
+      violation[{"msg": msg}] {
+        not input.review.object.metadata.labels[input.parameters.label]
+        msg := sprintf("label %v is missing", [input.parameters.label])
+      }
+`
+	celTemplate = `apiVersion: templates.gatekeeper.sh/v1
+kind: ConstraintTemplate
+metadata: {name: k8sowner}
+spec:
+  crd:
+    spec:
+      names: {kind: K8sOwner}
+      validation: {openAPIV3Schema: {type: object, properties: {label: {type: string, default: owner}}}}
+  targets:
+  - target: admission.k8s.gatekeeper.sh
+    code:
+    - engine: K8sNativeValidation
+      source:
+        validations:
+        - expression: "variables.params.label in variables.anyObject.metadata.?labels.orValue({})"
+          messageExpression: "'label ' + variables.params.label + ' is missing'"
+`
+	uniqueTemplate = `apiVersion: templates.gatekeeper.sh/v1
+kind: ConstraintTemplate
+metadata:
+  name: k8sunique
+spec:
+  crd: {spec: {names: {kind: K8sUnique}}}
+  targets:
+  - target: admission.k8s.gatekeeper.sh
+    rego: |
+      package k8sunique
+      violation[{"msg": msg}] {
+        other := data.inventory.namespace[ns]["v1"]["ConfigMap"][name]
+        other.data.host == input.review.object.data.host
+        ns != input.review.object.metadata.namespace
+        msg := sprintf("host is taken by %v/%v", [ns, name])
+      }
+`
+	suiteText = `apiVersion: test.gatekeeper.sh/v1alpha1
+kind: Suite
+tests:
+- name: owner
+  template: template.yaml
+  constraint: constraint.yaml
+  cases:
+  - {name: good, object: good.yaml, assertions: [{violations: no}]}
+  - {name: bad, object: bad.yaml, assertions: [{violations: 1, message: "^label owner is missing$"}, {message: owner}]}
+  - {name: wrong, object: bad.yaml, assertions: [{violations: no}]}
+  - {name: skipped, skip: true, object: bad.yaml, assertions: [{violations: no}]}
+- {name: invalid, template: template.yaml, constraint: invalid.yaml, invalid: true}
+- name: unique
+  template: unique.yaml
+  constraint: uniqueconstraint.yaml
+  cases:
+  - {name: free, object: good.yaml, assertions: [{violations: no}]}
+  - {name: taken, object: good.yaml, inventory: [other.yaml], assertions: [{violations: 1, message: "taken by lab/other"}]}
+`
+)
+
+func TestSuites(t *testing.T) {
+	for engine, template := range map[string]string{"rego": regoTemplate, "cel": celTemplate} {
+		dir := t.TempDir()
+		for name, text := range map[string]string{
+			"suite.yaml": suiteText, "template.yaml": template, "unique.yaml": uniqueTemplate,
+			"constraint.yaml":       "apiVersion: constraints.gatekeeper.sh/v1beta1\nkind: K8sOwner\nmetadata: {name: must-have-owner}\nspec: {match: {kinds: [{apiGroups: [\"\"], kinds: [ConfigMap]}]}, parameters: {}}\n",
+			"uniqueconstraint.yaml": "apiVersion: constraints.gatekeeper.sh/v1beta1\nkind: K8sUnique\nmetadata: {name: unique-host}\nspec: {}\n",
+			"invalid.yaml":          "apiVersion: constraints.gatekeeper.sh/v1beta1\nkind: K8sOwner\nmetadata: {name: x}\nspec: {parameters: {label: 7}}\n",
+			"good.yaml":             "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: shop, labels: {owner: jane}}\ndata: {host: a}\n",
+			"bad.yaml":              "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: shop}\n",
+			"other.yaml":            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other, namespace: lab}\ndata: {host: a}\n",
+		} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		results, err := suite.Run(context.Background(), filepath.Join(dir, "suite.yaml"), suite.Options{Compiler: compiler(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range results {
+			switch r.Case {
+			case "wrong":
+				if r.Err == nil {
+					t.Errorf("%s: an assertion that does not hold passes", engine)
+				}
+			case "skipped":
+				if !r.Skipped {
+					t.Errorf("%s: a case is not skipped", engine)
+				}
+			default:
+				if r.Err != nil {
+					t.Errorf("%s: %s %s: %v", engine, r.Test, r.Case, r.Err)
+				}
+			}
+		}
+		filtered, err := suite.Run(context.Background(), filepath.Join(dir, "suite.yaml"), suite.Options{Compiler: compiler(t), Run: "owner//good"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ran := 0
+		for _, r := range filtered {
+			if !r.Skipped {
+				ran++
+			}
+		}
+		if ran != 1 {
+			t.Errorf("%s: the filter lets %d run", engine, ran)
+		}
+	}
+}
