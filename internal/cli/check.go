@@ -161,7 +161,9 @@ func (f *checkFlags) run(cmd *cobra.Command, paths []string) error {
 const mostStdin = 1 << 30
 
 func (c *checking) manifests() manifest.Options {
-	return manifest.Options{Stdin: bytes.NewReader(c.stdin), Helm: c.helm}
+	helm := c.helm
+	helm.Namespace = c.namespace // where its objects go that name none
+	return manifest.Options{Stdin: bytes.NewReader(c.stdin), Helm: helm}
 }
 
 // read collects the objects of some paths that are wanted.
