@@ -62,7 +62,7 @@ func (g *policyGate) set() *policy.Set {
 func (g *policyGate) cluster() policy.Cluster { return g.lookups.Load() }
 
 // start follows the policies from the server's first moment.
-func (g *policyGate) start(ctx context.Context, generic *genericapiserver.Config, kinds *kindInformers, namespaces coreinformers.NamespaceInformer) error {
+func (g *policyGate) start(ctx context.Context, generic *genericapiserver.Config, kinds *kindInformers, namespaces coreinformers.NamespaceInformer, scanRate int32) error {
 	known := memory.NewMemCacheClient(kinds.probe)
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(known)
 	g.mapper.Store(mapper)
@@ -82,7 +82,7 @@ func (g *policyGate) start(ctx context.Context, generic *genericapiserver.Config
 	}
 	follower := follow.New(follow.Options{Client: kinds.client, Engines: all, Set: policy.Options{Metrics: counts}, Lookups: g.needs.of("gate")})
 	g.follower.Store(follower)
-	scanner, native, err := g.newScanner(kinds, follower, namespaces)
+	scanner, native, err := g.newScanner(kinds, follower, namespaces, scanRate)
 	if err != nil {
 		return err
 	}

@@ -25,12 +25,12 @@ import (
 // newScanner makes the background scan, and the reports of what it finds. It judges
 // by the policies of the gate and, since upstream's plugin judges requests alone, by
 // the ValidatingAdmissionPolicies of native.
-func (g *policyGate) newScanner(kinds *kindInformers, gate *follow.Follower, namespaces coreinformers.NamespaceInformer) (scanner *scan.Scanner, native *follow.Follower, err error) {
+func (g *policyGate) newScanner(kinds *kindInformers, gate *follow.Follower, namespaces coreinformers.NamespaceInformer, rate int32) (scanner *scan.Scanner, native *follow.Follower, err error) {
 	lookups := g.lookups.Load()
 	native = follow.New(follow.Options{Client: kinds.client, Engines: []policy.Engine{&lateCEL{namespaced: g.namespaced}}, Lookups: g.needs.of("native"), Served: nativeKinds})
 	scanner, err = scan.New(scan.Options{
 		Client: kinds.client, Policies: []*follow.Follower{gate, native}, Cluster: lookups, Namespaces: namespaces,
-		Resources: scan.Served(kinds.probe),
+		Resources: scan.Served(kinds.probe), Rate: float64(rate),
 		Leave: func(r schema.GroupResource) bool {
 			return gateadmission.Exempt(r) || r.Group == reportGroup.Group
 		},

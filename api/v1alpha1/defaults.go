@@ -69,6 +69,7 @@ func SetDefaults(cfg *ServeConfiguration, getenv func(string) string) error {
 	setDefault(&cfg.Admission.PodSecurity.Audit, "restricted")
 	setDefault(&cfg.Admission.PodSecurity.Warn, "restricted")
 	setDefaultPointer(&cfg.Admission.PodSecurity.ExemptNamespaces, []string{"kube-system"})
+	setDefault(&cfg.Admission.ScanRate, 1000)
 
 	setDefaultPointer(&cfg.Encryption.SecretSizeWarning, resource.MustParse("64Ki"))
 

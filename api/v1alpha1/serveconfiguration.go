@@ -175,6 +175,10 @@ type AdmissionOptions struct {
 
 	// PodSecurity holds the levels of namespaces that carry no label of their own.
 	PodSecurity PodSecurityDefaults `json:"podSecurity,omitempty"`
+
+	// ScanRate is how many existing objects are judged in a second, at most, by the
+	// background scan. Default: 1000.
+	ScanRate int32 `json:"scanRate,omitempty"`
 }
 
 // PodSecurityDefaults are Pod Security Standards levels: privileged, baseline

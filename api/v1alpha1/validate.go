@@ -224,6 +224,9 @@ func (v *validator) admission(o *AdmissionOptions, p *field.Path) {
 			v.add(field.Invalid(p.Child("disable").Index(i), name, "is named by admission.enable too"))
 		}
 	}
+	if o.ScanRate < 0 {
+		v.add(field.Invalid(p.Child("scanRate"), o.ScanRate, "want how many objects are judged in a second"))
+	}
 	p = p.Child("podSecurity")
 	for _, level := range []struct{ name, value string }{
 		{"enforce", o.PodSecurity.Enforce}, {"audit", o.PodSecurity.Audit}, {"warn", o.PodSecurity.Warn},

@@ -46,6 +46,7 @@ var fieldDocs = map[string]string{
 	"admission.podSecurity.audit":            "audit annotates the audit event. Default: restricted.",
 	"admission.podSecurity.warn":             "warn shows the client a warning. Default: restricted.",
 	"admission.podSecurity.exemptNamespaces": "exemptNamespaces are not looked at. Default: [kube-system].",
+	"admission.scanRate":                     "scanRate is how many existing objects are judged in a second, at most, by the\nbackground scan. Default: 1000.",
 	"encryption":                             "These settings say how objects are kept.",
 	"encryption.configFile":                  "configFile is an EncryptionConfiguration (apiserver.config.k8s.io); read\nagain when it changes. Default: generated in the data directory, with a\nfresh key: secretbox for Secrets and ConfigMaps.",
 	"encryption.secretSizeWarning":           "secretSizeWarning is the size of a Secret's data above which the client is\nwarned that Secrets are for small sensitive data; 0 never warns.\nDefault: 64Ki.",
