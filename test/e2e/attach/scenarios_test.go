@@ -47,7 +47,7 @@ tls: {dataDir: `+s.path("attach")+`}
 admission: {webhooks: Managed, url: "https://`+address+`"}
 `))
 	launch(t, gatehouse, "attach", "--config", settings)
-	s.serve("--authorization-mode=RBAC")
+	s.serve("--authorization-mode=RBAC", "--allow-privileged=true")
 	printed := printManifests(t, "--data-dir", s.path("attach"), "--server", "https://"+address, "--folder", s.dir)
 	if out, err := s.kubectl(s.path("admin.kubeconfig"), printed.text, "apply", "-f", "-"); err != nil {
 		t.Fatalf("apply the manifests: %v\n%s", err, out)
