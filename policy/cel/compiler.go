@@ -94,8 +94,9 @@ func (c *Compiler) compile(rules Rules, see visible) (*Program, []Fault) {
 		a := &rules.AuditAnnotations[i]
 		annotations[i] = &validating.AuditAnnotationCondition{Key: a.Key, ValueExpression: a.ValueExpression}
 	}
-	p := &Program{budget: celconfig.RuntimeCELCostBudget, validator: validating.NewValidator(
-		s.conditions("validations[%d].expression", validations, see.rules), matcher,
+	checks := s.conditions("validations[%d].expression", validations, see.rules)
+	p := &Program{budget: celconfig.RuntimeCELCostBudget, plain: newPlain(&rules, matcher, s.compiled), validator: validating.NewValidator(
+		checks, matcher,
 		s.conditions("auditAnnotations[%d].valueExpression", annotations, see.rules),
 		s.conditions("validations[%d].messageExpression", messages, see.messages),
 		rules.FailurePolicy, nil)}
@@ -107,6 +108,8 @@ type scope struct {
 	*plugincel.CompositedCompiler
 	declared plugincel.OptionalVariableDeclarations
 	faults   []Fault
+	// compiled are the conditions that were compiled last.
+	compiled []plugincel.CompilationResult
 }
 
 func (c *Compiler) scope(variables []v1.Variable, declared plugincel.OptionalVariableDeclarations) (*scope, error) {
@@ -168,5 +171,6 @@ func (w watching) CompileCondition(of []plugincel.ExpressionAccessor, declared p
 			w.scope.fault(fmt.Sprintf(w.path, i), results[i].Error)
 		}
 	}
+	w.scope.compiled = results
 	return plugincel.NewCondition(results)
 }

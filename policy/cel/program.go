@@ -14,6 +14,8 @@ import (
 // Program is rules, compiled. It is safe for concurrent use and does not change.
 type Program struct {
 	validator validating.Validator
+	// plain is nil where the validator is always asked.
+	plain *plain
 	// budget is what one evaluation may cost.
 	budget int64
 }
@@ -51,7 +53,7 @@ func (p *Program) evaluate(ctx context.Context, r *policy.Request, given runtime
 	if err != nil {
 		return []Decision{{Message: err.Error(), Reason: metav1.StatusReasonInvalid, Failed: true}}
 	}
-	said := p.validator.Validate(ctx, r.GetResource(), view.asRequested(), given, namespace, p.budget, view.authorizer)
+	said := p.validate(ctx, view, view.asRequested(), r.GetResource(), given, namespace)
 	var decisions []Decision
 	for i := range said.Decisions {
 		d := &said.Decisions[i]

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	v1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/plugin/policy/mutating"
 	"k8s.io/apiserver/pkg/admission/plugin/policy/validating"
@@ -201,14 +203,9 @@ type verdict struct {
 	Object      string // after mutation
 }
 
-type warnings struct {
-	mu   sync.Mutex
-	said []string
-}
+type warnings struct{ said []string }
 
 func (w *warnings) AddWarning(_, text string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.said = append(w.said, text)
 }
 
@@ -229,13 +226,24 @@ func (n *noted) AddAnnotationWithLevel(key, value string, _ auditinternal.Level)
 
 const failures = "validation.policy.admission.k8s.io/validation_failure"
 
-// said of upstream's validating plugin.
+// validate is what upstream's plugin says.
 func (u *upstream) validate(t testing.TB, a admission.Attributes) verdict {
 	var w warnings
-	n := &noted{a, map[string]string{}}
+	n := &noted{Attributes: a}
 	var v verdict
 	if u.validating.Handles(a.GetOperation()) {
-		v.refuse(t, u.validating.Validate(warning.WithWarningRecorder(context.Background(), &w), n, newInterfaces()))
+		// Its params are read in the background, and it refuses meanwhile.
+		if err := wait.PollUntilContextTimeout(context.Background(), time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
+			w, n.annotations, v = warnings{}, map[string]string{}, verdict{}
+			err := u.validating.Validate(warning.WithWarningRecorder(context.Background(), &w), n, newInterfaces())
+			if err != nil && strings.Contains(err.Error(), "not yet synced") {
+				return false, nil
+			}
+			v.refuse(t, err)
+			return true, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	v.Warnings = w.said
 	var list []validating.ValidationFailureValue

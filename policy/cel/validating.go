@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/plugin/policy/validating"
-	celconfig "k8s.io/apiserver/pkg/apis/cel"
 
 	"github.com/gatehouse-io/gatehouse/gate"
 	"github.com/gatehouse-io/gatehouse/policy"
@@ -152,7 +151,7 @@ func (b *validatingBinding) judge(ctx context.Context, r *policy.Request, annota
 	}
 	var results []policy.Result
 	for _, one := range given {
-		said := b.of.program.validator.Validate(ctx, m.resource, versioned, one, namespace, celconfig.RuntimeCELCostBudget, v.authorizer)
+		said := b.of.program.validate(ctx, v, versioned, m.resource, one, namespace)
 		for i := range said.Decisions {
 			if d := &said.Decisions[i]; d.Evaluation != validating.EvalAdmit {
 				results = append(results, b.result(i, d))

@@ -36,6 +36,8 @@ type view struct {
 	requested *admission.VersionedAttributes
 	// converted are those in other versions that policies match.
 	converted map[schema.GroupVersionKind]*admission.VersionedAttributes
+	// shown is what expressions saw last.
+	shown shown
 	// ctx is that of the evaluation at hand: upstream's listers take none.
 	ctx context.Context
 	err error
