@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -150,23 +149,4 @@ func (o overlaid) Objects(ctx context.Context, kind schema.GroupVersionKind, nam
 		}
 	}
 	return all, nil
-}
-
-// problemsOf is what is wrong with policies, as an error; nil for nothing.
-func problemsOf(problems []policy.Problem) error {
-	var list v1alpha1.FieldErrorList
-	var others []error
-	for _, p := range problems {
-		if p.Source.File == "" {
-			others = append(others, &hintError{problem: gate.Plain(p.Source.String() + ": " + p.Message), hint: p.Hint})
-			continue
-		}
-		source := p.Source
-		source.File, source.Line = "", 0
-		list = append(list, &v1alpha1.FieldError{File: p.Source.File, Line: max(p.Source.Line, 1), Col: 1, Message: gate.Plain(source.String() + ": " + p.Message), Hint: p.Hint})
-	}
-	if len(list) > 0 {
-		others = append(others, list)
-	}
-	return errors.Join(others...)
 }
