@@ -138,12 +138,9 @@ func (f *checkFlags) run(cmd *cobra.Command, paths []string) error {
 	for _, all := range [][]string{paths, f.policies, f.from} {
 		if slices.Contains(all, "-") && c.stdin == nil {
 			// It is read several times: for policies, and for what is judged.
-			data, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), mostStdin+1))
+			data, err := readStdin(cmd.InOrStdin())
 			if err != nil {
-				return coded(exitUnreadable, err)
-			}
-			if len(data) > mostStdin {
-				return coded(exitUnreadable, errors.New("stdin is too large: name files"))
+				return err
 			}
 			c.stdin = data
 		}
@@ -159,6 +156,14 @@ func (f *checkFlags) run(cmd *cobra.Command, paths []string) error {
 
 // mostStdin is how much is read of it.
 const mostStdin = 1 << 30
+
+func readStdin(stdin io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(stdin, mostStdin+1))
+	if err == nil && len(data) > mostStdin {
+		err = errors.New("stdin is too large: name files")
+	}
+	return data, coded(exitUnreadable, err)
+}
 
 func (c *checking) manifests() manifest.Options {
 	helm := c.helm

@@ -7,11 +7,13 @@ import (
 
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 	"github.com/gatehouse-io/gatehouse/authz/review"
+	"github.com/gatehouse-io/gatehouse/check/manifest"
 	"github.com/gatehouse-io/gatehouse/cluster"
 	"github.com/gatehouse-io/gatehouse/gate"
 )
@@ -30,8 +32,10 @@ func newExplain() *cobra.Command {
 		Long: `Put one request before every gate, and say what each makes of it: what allows
 it, what refuses it, and where nothing allows it what came nearest.
 
-Gates are Guards and RBAC. What other authorizers of a cluster would say, such as
-Node or a webhook, is not asked.
+Gates are Guards, RBAC and policies. What other authorizers of a cluster would say,
+such as Node or a webhook, and its other admission plugins, is not asked: a
+RequestReview under gatehouse serve asks them all. Policies judge objects: give one
+with -f, or name one that is there to be deleted.
 ` + resourceHelp + `
 With -f the object in a file is what is requested: gatehouse explain create -f FILE.
 ` + sourceHelp + exitCodesHelp,
@@ -62,6 +66,10 @@ With -f the object in a file is what is requested: gatehouse explain create -f F
 			if err != nil {
 				return err
 			}
+			judge, err := w.judge(cmd.Context())
+			if err != nil {
+				return err
+			}
 			who, extra, err := w.requester(cmd.Context(), as, groups)
 			if err != nil {
 				return err
@@ -82,7 +90,14 @@ With -f the object in a file is what is requested: gatehouse explain create -f F
 				r := v1alpha1.RequestReview{TypeMeta: typeMeta("RequestReview")}
 				r.Spec = v1alpha1.RequestReviewSpec{User: who.Name, UID: who.UID, Groups: who.Groups, Extra: extra}
 				r.Spec.ResourceAttributes, r.Spec.NonResourceAttributes = actions[i].attributes()
-				trace, err := w.chain().Request(cmd.Context(), &r.Spec)
+				if o := actions[i].object; o != nil {
+					data, err := o.MarshalJSON()
+					if err != nil {
+						return coded(exitInternal, err)
+					}
+					r.Spec.Object = &runtime.RawExtension{Raw: data}
+				}
+				trace, err := w.explain(cmd.Context(), judge, &r.Spec)
 				if err != nil {
 					return coded(exitUsage, err)
 				}
@@ -120,13 +135,16 @@ func (w *world) actions(cmd *cobra.Command, args []string, file string, flags re
 		a, err := w.action(args, flags)
 		return []action{a}, err
 	}
-	objects, err := cluster.Identities(cmd.Context(), []string{file}, cmd.InOrStdin(), cluster.FileOptions{})
-	if err != nil {
-		return nil, coded(exitUnreadable, err)
-	}
 	var all []action
-	for i := range objects {
-		all = append(all, w.actionOn(args[0], &objects[i], flags))
+	for o, err := range manifest.Objects(cmd.Context(), []string{file}, manifest.Options{Stdin: cmd.InOrStdin()}) {
+		if err != nil {
+			return nil, coded(exitUnreadable, err)
+		}
+		a := w.actionOn(args[0], &cluster.Identity{APIVersion: o.GetAPIVersion(), Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName(), Source: o.Source}, flags)
+		if verb := a.verb; verb == "create" || verb == "update" || verb == "patch" {
+			a.object = &o.Unstructured
+		}
+		all = append(all, a)
 	}
 	return all, nil
 }

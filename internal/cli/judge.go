@@ -10,9 +10,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 	"github.com/gatehouse-io/gatehouse/authz/review"
 	"github.com/gatehouse-io/gatehouse/check"
+	"github.com/gatehouse-io/gatehouse/check/manifest"
 	"github.com/gatehouse-io/gatehouse/cluster"
+	"github.com/gatehouse-io/gatehouse/gate"
 	"github.com/gatehouse-io/gatehouse/policy"
 	"github.com/gatehouse-io/gatehouse/policy/engines"
 	"github.com/gatehouse-io/gatehouse/serve"
@@ -55,6 +58,83 @@ func judgeOfFiles(ctx context.Context, policies []policy.Object, objects []*unst
 		return nil, err
 	}
 	return newJudge(policies, known, w.catalog, w.chain())
+}
+
+// judge makes a Judge of the policies of the cluster or the files; nil where there are
+// none, or they may not be read, which is noted.
+func (w *world) judge(ctx context.Context) (*check.Judge, error) {
+	all, err := engines.All(engines.Options{})
+	if err != nil {
+		return nil, coded(exitInternal, err)
+	}
+	var policies []policy.Object
+	var lookups policy.Cluster
+	known := &cluster.Known{}
+	if w.config != nil {
+		live, err := newLiveCluster(w.config)
+		if err != nil {
+			return nil, coded(exitInternal, err)
+		}
+		if policies, err = live.policies(ctx, all); err != nil {
+			w.note("policies are not asked: %v", err)
+			return nil, nil
+		}
+		lookups = live
+	} else {
+		opts := manifest.Options{Stdin: bytes.NewReader(w.stdin)}
+		// What cannot be read has been told already.
+		objects, err := check.Collect(ctx, w.from, opts, func(kind schema.GroupKind) bool { return isPolicy(all, kind) || describes(kind) })
+		if err != nil && !check.Unreadable(err) {
+			return nil, coded(exitInternal, err)
+		}
+		for _, o := range objects {
+			if isPolicy(all, o.GroupVersionKind().GroupKind()) {
+				policies = append(policies, o)
+				continue
+			}
+			known.Add(o.Unstructured)
+		}
+		w.catalog.define(check.Plain(objects))
+		lookups = known
+	}
+	known.Seal()
+	if len(policies) == 0 {
+		return nil, nil
+	}
+	j, err := newJudge(policies, lookups, w.catalog, w.chain())
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range j.Loaded.Problems {
+		w.note("%s: %s", p.Source.String(), p.Message)
+	}
+	if w.config == nil {
+		// What policies look up, and what is deleted, is among the files.
+		objects, err := check.Collect(ctx, w.from, manifest.Options{Stdin: bytes.NewReader(w.stdin)}, func(kind schema.GroupKind) bool { return !isPolicy(all, kind) && !describes(kind) })
+		if err != nil && !check.Unreadable(err) {
+			return nil, coded(exitInternal, err)
+		}
+		for _, o := range objects {
+			if prepared, err := serve.Defaulted(o.Unstructured); err == nil {
+				known.Add(prepared)
+			}
+		}
+		known.Seal()
+	}
+	return j, nil
+}
+
+// explain puts a request before the authorizers, and before the policies where there
+// are any.
+func (w *world) explain(ctx context.Context, j *check.Judge, spec *v1alpha1.RequestReviewSpec) (*gate.Trace, error) {
+	if j == nil {
+		return w.chain().Request(ctx, spec)
+	}
+	verdict, err := j.Ask(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	return verdict.Trace, nil
 }
 
 // viewOfObjects is what objects say of a cluster's roles and Guards.

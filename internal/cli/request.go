@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/gatehouse-io/gatehouse/cluster"
 )
@@ -30,6 +31,8 @@ type action struct {
 
 	namespace string
 	path      string
+	// object is what is written; nil where no file says it.
+	object *unstructured.Unstructured
 }
 
 // action reads VERB RESOURCE [NAME].

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -98,6 +99,9 @@ type world struct {
 	// namespace is the one that is meant where a request names none.
 	namespace string
 	notes     io.Writer
+	// from and stdin are what was read, where it is files.
+	from  []string
+	stdin []byte
 }
 
 func (v *viewFlags) offline() bool { return len(v.from) > 0 }
@@ -130,7 +134,14 @@ func (w *world) readFiles(ctx context.Context, from []string, stdin io.Reader) (
 	if w.namespace == "" {
 		w.namespace = metav1.NamespaceDefault
 	}
-	w.view, err = cluster.FromFiles(ctx, from, stdin, cluster.FileOptions{})
+	w.from = from
+	if slices.Contains(from, "-") {
+		// Policies are read from it once more.
+		if w.stdin, err = readStdin(stdin); err != nil {
+			return err
+		}
+	}
+	w.view, err = cluster.FromFiles(ctx, from, bytes.NewReader(w.stdin), cluster.FileOptions{})
 	return coded(exitUnreadable, err)
 }
 
