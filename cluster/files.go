@@ -129,32 +129,6 @@ func count(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// Identities says what every object of some files is, of whatever kind, in the
-// order of the files. Paths are those of FromFiles.
-func Identities(ctx context.Context, paths []string, stdin io.Reader, opts FileOptions) ([]Identity, error) {
-	opts.setDefaults()
-	r := &reader{opts: opts, stdin: stdin, problems: problems{most: opts.MaxProblems}}
-	var mu sync.Mutex
-	var all []Identity
-	r.take = func(o *object) {
-		id := o.identity("")
-		mu.Lock()
-		all = append(all, id)
-		mu.Unlock()
-	}
-	err := r.read(ctx, paths)
-	if err == nil {
-		err = r.problems.err()
-	}
-	if err != nil {
-		return nil, err
-	}
-	slices.SortStableFunc(all, func(a, b Identity) int {
-		return comparePlaces(a.Source, b.Source)
-	})
-	return all, nil
-}
-
 // reader reads files, several pieces at once.
 type reader struct {
 	opts     FileOptions

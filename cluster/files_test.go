@@ -418,8 +418,5 @@ func FuzzFromFiles(f *testing.F) {
 				t.Errorf("%+v", h)
 			}
 		}
-		if ids, err := Identities(context.Background(), []string{"-"}, bytes.NewReader(data), FileOptions{MaxObjectBytes: 64 << 10}); err != nil || len(ids) < len(v.Roles) {
-			t.Errorf("%v, %v", ids, err)
-		}
 	})
 }
