@@ -163,6 +163,9 @@ func (x *Exceptions) find(ctx context.Context, r *Request, sources []gate.Source
 	return nil
 }
 
+// Names reports whether it is for a policy.
+func (x *Exception) Names(source gate.Source) bool { return x.names([]gate.Source{source}) }
+
 func (x *Exception) names(sources []gate.Source) bool {
 	return slices.ContainsFunc(x.Spec.Policies, func(p v1alpha1.ExceptedPolicy) bool {
 		return slices.ContainsFunc(sources, func(s gate.Source) bool {

@@ -23,10 +23,10 @@ spec: {policies: [{name: EmptyDirSizeLimit}, {name: DisallowHostNetwork, action:
 		code int
 		says []string
 	}{
-		"create -f web.yaml --as dora --from cluster": {exitDenied, []string{"DENIED  dora", "authorization  RBAC", "admission", "one is none: 1", "by           ValidatingAdmissionPolicyBinding two", "warn", "the pod uses the network of its node"}},
-		"create -f volumes.yaml --as dora --from cluster": {exitOK, []string{"ALLOWED", "mutate", "sizeLimit", "refuses it"}},
-		"create -f volumes.yaml --as jane --from cluster": {exitDenied, []string{"DENIED", "no part of authorization allows it", "mutate"}},
-		"create deployments -n shop --as dora --from cluster": {exitOK, []string{"ALLOWED"}},
+		"create -f web.yaml --as dora --from cluster":             {exitDenied, []string{"DENIED  dora", "authorization  RBAC", "admission", "one is none: 1", "by           ValidatingAdmissionPolicyBinding two", "warn", "the pod uses the network of its node"}},
+		"create -f volumes.yaml --as dora --from cluster":         {exitOK, []string{"ALLOWED", "mutate", "sizeLimit", "refuses it"}},
+		"create -f volumes.yaml --as jane --from cluster":         {exitDenied, []string{"DENIED", "no part of authorization allows it", "mutate"}},
+		"create deployments -n shop --as dora --from cluster":     {exitOK, []string{"ALLOWED"}},
 		"create -f volumes.yaml --as dora --from cluster -o json": {exitOK, []string{`"patch": "[{\"op\":\"add\"`, `"allowed": true`}},
 	} {
 		var out, errs bytes.Buffer
