@@ -29,10 +29,10 @@ kubectl: ## Build bin/kubectl, of the same Kubernetes release
 	  -o bin/kubectl k8s.io/kubernetes/cmd/kubectl
 
 # Packages that link no API server run under the race detector; the end-to-end
-# packages drive the program as a process of its own. authz/rbac is in both: without
-# the detector it makes a million comparisons.
+# packages drive the program as a process of its own. authz/rbac and policy/cel are in
+# both: without the detector they compare many times as much.
 GATES := . ./api/... ./admission/... ./audit/... ./authn/... ./authz/... ./check/... ./cluster/... ./gate/... ./attach/... ./policy/... ./secret/... ./serve/pki/... ./internal/version/... ./internal/filewatch/... ./internal/glob/... ./deploy/...
-E2E   := ./authz/rbac ./internal/cli/... ./serve ./test/e2e/... ./test/bench/...
+E2E   := ./authz/rbac ./policy/cel ./internal/cli/... ./serve ./test/e2e/... ./test/bench/...
 
 test: build kubectl ## Install what the tests need, and run them all
 	@./test/setup

@@ -2,6 +2,7 @@ package builtin_test
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -256,6 +257,33 @@ func TestFixes(t *testing.T) {
 			after := patched(t, before, d.Fix)
 			if again := s.Validate(context.Background(), request(admission.Create, after, nil, "", there(t))); len(again.Denials) > 0 {
 				t.Errorf("%s: %s does not mend it: %s", c.policy, d.Fix, again.Message())
+			}
+		}
+	}
+}
+
+// No message has six characters in a row of what was found, however it is hidden.
+func TestNoMessageTellsTheSecret(t *testing.T) {
+	const value = "x7Kq2Lm9Zt4Wp8RvB3"
+	encoded := base64.StdEncoding.EncodeToString([]byte("db.password=" + value))
+	s := set(t, "policies: [{name: DisallowPlaintextSecrets}]")
+	for how, text := range map[string]string{
+		"plain":          "{apiVersion: v1, kind: ConfigMap, metadata: {name: c, namespace: shop}, data: {password: " + value + "}}",
+		"base64":         "{apiVersion: v1, kind: ConfigMap, metadata: {name: c, namespace: shop}, data: {a: '" + encoded + "'}}",
+		"broken base64":  "{apiVersion: v1, kind: ConfigMap, metadata: {name: c, namespace: shop}, data: {a: \"" + encoded[:20] + "\\n" + encoded[20:] + "\\n\"}}",
+		"binary":         "{apiVersion: v1, kind: ConfigMap, metadata: {name: c, namespace: shop}, binaryData: {a: '" + base64.StdEncoding.EncodeToString([]byte("\xff\xfe\x00 db.password="+value+"\n")) + "'}}",
+		"annotation":     "{apiVersion: v1, kind: ConfigMap, metadata: {name: c, namespace: shop, annotations: {example.org/api-token: " + value + "}}}",
+		"argument":       pod("", "args: ['--password="+value+"']"),
+		"environment":    pod("", "env: [{name: API_TOKEN, value: "+value+"}]"),
+		"init container": pod("initContainers: [{name: i, image: i, env: [{name: API_TOKEN, value: "+value+"}]}]", ""),
+	} {
+		out := s.Validate(context.Background(), request(admission.Create, object(t, text), nil, "", nil))
+		if len(out.Denials) == 0 {
+			t.Errorf("%s: nothing is found", how)
+		}
+		for i := 0; i+6 <= len(value); i++ {
+			if strings.Contains(out.Message(), value[i:i+6]) {
+				t.Fatalf("%s: the message tells it: %s", how, out.Message())
 			}
 		}
 	}

@@ -1,7 +1,6 @@
 package builtin
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -40,10 +39,15 @@ func (s *search) look(path, name, of, text string) {
 	for _, f := range found {
 		say(f, "")
 	}
-	if len(found) > 0 || len(text) < 24 || len(text)%4 != 0 || strings.ContainsAny(text[:24], " \t:.-") {
+	if len(found) > 0 {
 		return
 	}
-	if decoded, err := base64.StdEncoding.DecodeString(text); err == nil && plaintext.Text(decoded) && !bytes.ContainsRune(decoded, 0) {
+	// Lines of base64 are often broken.
+	encoded := strings.Join(strings.Fields(text), "")
+	if len(encoded) < 24 || strings.ContainsAny(encoded[:24], ":.-") {
+		return
+	}
+	if decoded, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(encoded, "=")); err == nil {
 		for _, f := range plaintext.Find(name, decoded, s.opts) {
 			say(f, ", once base64 is taken away")
 		}
@@ -74,7 +78,7 @@ func disallowPlaintextSecrets(e entry, given *v1alpha1.BuiltinPolicy) (*entry, e
 			s.strings("data", "the key", object(o.Object, "data"))
 			binary := object(o.Object, "binaryData")
 			for _, key := range slices.Sorted(maps.Keys(binary)) {
-				if decoded, err := base64.StdEncoding.DecodeString(text(binary, key)); err == nil && plaintext.Text(decoded) {
+				if decoded, err := base64.StdEncoding.DecodeString(text(binary, key)); err == nil {
 					s.look("binaryData["+key+"]", key, "the key "+quoted(key), string(decoded))
 				}
 			}

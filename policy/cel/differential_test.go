@@ -19,7 +19,7 @@ import (
 )
 
 // worlds of one or two policies, and requests of each.
-const worlds, atOnce, requests = 250, 50, 24
+const atOnce, requests = 50, 24
 
 // fuzzed are the requests where the fuzzer chooses the world: it takes an execution of
 // more than ten seconds for one that hangs.

@@ -136,6 +136,9 @@ func TestLargeObjects(t *testing.T) {
 			}
 			continue
 		}
+		if want == "cost limit exceeded" && strings.Contains(message, "context deadline exceeded") {
+			continue // the slower machine: one of the two bounds holds
+		}
 		if (message == "") != (want == "") || !strings.Contains(message, want) {
 			t.Errorf("%s: %q, want %q", expression, message, want)
 		}

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"unicode/utf8"
 )
 
 // Options say what is looked for.
@@ -189,6 +188,3 @@ func token(text []byte) []byte {
 	}
 	return text
 }
-
-// Text reports whether data is text that can be searched.
-func Text(data []byte) bool { return utf8.Valid(data[:min(len(data), most)]) }
