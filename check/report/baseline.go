@@ -68,14 +68,16 @@ func (b *Baseline) Apply(r *Report) (stale int) {
 	return stale
 }
 
-// WriteBaseline writes the findings of a report as known ones, over what the file has.
-func WriteBaseline(file string, r *Report) error {
+// WriteBaseline writes the findings of a report as known ones, over what the file has,
+// and returns how many they are.
+func WriteBaseline(file string, r *Report) (n int, err error) {
 	b := &Baseline{APIVersion: baselineVersion, Kind: baselineKind, Findings: []Known{}}
 	for i := range r.Findings {
 		f := &r.Findings[i]
 		if f.Excepted != "" || f.Action == "" {
 			continue
 		}
+		n++
 		if at := slices.IndexFunc(b.Findings, func(k Known) bool { return k.Fingerprint == f.Fingerprint }); at >= 0 {
 			b.Findings[at].Count++
 			continue
@@ -84,12 +86,12 @@ func WriteBaseline(file string, r *Report) error {
 	}
 	data, err := json.Marshal(b)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if data, err = yaml.JSONToYAML(data); err != nil {
-		return err
+		return 0, err
 	}
-	return replace(file, data)
+	return n, replace(file, data)
 }
 
 // replace writes a file whole or not at all.

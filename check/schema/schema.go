@@ -7,6 +7,7 @@ package schema
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -17,7 +18,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 // Definitions are the schemas of some CustomResourceDefinitions. It is safe for
@@ -51,6 +51,9 @@ func (d *Definitions) Add(o *unstructured.Unstructured) error {
 			var err error
 			if k.shape, err = structural.NewStructural(internal); err != nil {
 				return fmt.Errorf("version %s: %w", v.Name, err)
+			}
+			if faults := structural.ValidateStructural(nil, k.shape); len(faults) > 0 {
+				return fmt.Errorf("version %s: %w", v.Name, faults.ToAggregate())
 			}
 			if k.validator, _, err = validation.NewSchemaValidator(internal); err != nil {
 				return fmt.Errorf("version %s: %w", v.Name, err)
@@ -98,12 +101,10 @@ func (d *Definitions) Check(o *unstructured.Unstructured) (faults []Fault, defin
 		faults = append(faults, Fault{Path: path, Unknown: true, Message: fmt.Sprintf("%s has no field %s", o.GetKind(), path)})
 	}
 	defaulting.Default(content, k.shape)
-	for _, e := range validation.ValidateCustomResource(field.NewPath(""), content, k.validator) {
+	for _, e := range validation.ValidateCustomResource(nil, content, k.validator) {
 		path := e.Field
-		for len(path) > 0 && path[0] == '.' {
-			path = path[1:]
-		}
-		faults = append(faults, Fault{Path: path, Message: e.ErrorBody()})
+		// The value itself may be a secret, and is not told.
+		faults = append(faults, Fault{Path: path, Message: strings.TrimSuffix(e.Type.String()+": "+e.Detail, ": ")})
 	}
 	return faults, true
 }

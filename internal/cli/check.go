@@ -353,8 +353,9 @@ func (c *checking) prepare(o *unstructured.Unstructured) (*unstructured.Unstruct
 
 // form is what is wrong with an object before any policy is asked.
 func (c *checking) form(o *manifest.Object) (found []check.Finding) {
+	hidden := false
 	say := func(path, message string) {
-		f := check.Finding{Rule: "schema", Action: policy.Deny, Message: message, Object: o, Path: path, Position: o.Position(path)}
+		f := check.Finding{Rule: "schema", Action: policy.Deny, Message: message, Object: o, Path: path, Position: o.Position(path), Hidden: hidden}
 		if path != "" {
 			f.Position = o.NamePosition(path)
 		}
@@ -375,8 +376,10 @@ func (c *checking) form(o *manifest.Object) (found []check.Finding) {
 	}
 	faults, defined := c.crds.Check(&o.Unstructured)
 	for _, f := range faults {
+		hidden = !f.Unknown // a value that is wrong may be a secret
 		say(f.Path, f.Message)
 	}
+	hidden = false
 	if defined {
 		return found
 	}
@@ -425,10 +428,18 @@ func (c *checking) who() (user.Info, error) {
 func (c *checking) tell() error {
 	c.report.Sort()
 	if c.writeBaseline != "" {
-		if err := report.WriteBaseline(c.writeBaseline, &c.report); err != nil {
+		if c.unread {
+			// What was not checked must not be taken for known.
+			if err := report.Write(c.cmd.OutOrStdout(), c.format, &c.report, report.Options{Color: color(c.cmd)}); err != nil {
+				return coded(exitInternal, err)
+			}
+			return coded(exitUnreadable, errors.New("some input cannot be read, or does not compile: no baseline is written"))
+		}
+		n, err := report.WriteBaseline(c.writeBaseline, &c.report)
+		if err != nil {
 			return coded(exitInternal, fmt.Errorf("write the baseline: %w", err))
 		}
-		fmt.Fprintf(c.cmd.ErrOrStderr(), "note: %d findings are in %s\n", len(c.report.Findings), printable(c.writeBaseline))
+		fmt.Fprintf(c.cmd.ErrOrStderr(), "note: %d findings are in %s\n", n, printable(c.writeBaseline))
 		return nil
 	}
 	if c.baseline != "" {
