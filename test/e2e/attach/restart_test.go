@@ -51,7 +51,7 @@ limits: {reviewTimeout: 2s}
 	if out, err := s.kubectl(admin, "", "create", "namespace", "shop"); err != nil {
 		t.Fatal(out)
 	}
-	server.Eventually(t, 30*time.Second, func(context.Context) error {
+	server.Eventually(t, time.Minute, func(context.Context) error {
 		out, err := s.kubectl(admin, hostPID, "apply", "-f", "-")
 		if err != nil {
 			return errors.New(out)
@@ -68,7 +68,7 @@ limits: {reviewTimeout: 2s}
 		}
 		return nil
 	}
-	server.Eventually(t, 30*time.Second, judged)
+	server.Eventually(t, time.Minute, judged)
 	if out, err := apply("shop", "good", "false"); err != nil {
 		t.Fatal(out)
 	}
@@ -113,7 +113,7 @@ limits: {reviewTimeout: 2s}
 
 	attached.again(t)
 	server.Eventually(t, 60*time.Second, ready)
-	server.Eventually(t, 30*time.Second, judged)
+	server.Eventually(t, time.Minute, judged)
 	if out, err := apply("shop", "other", "false"); err != nil {
 		t.Error(out)
 	}

@@ -90,7 +90,7 @@ admission: {webhooks: Managed, url: "https://`+address+`"}
 			for _, p := range sc.Policies {
 				objects.Apply(t, p.Unstructured)
 			}
-			server.Eventually(t, 20*time.Second, func(ctx context.Context) error {
+			server.Eventually(t, time.Minute, func(ctx context.Context) error {
 				for i := range sc.Requests {
 					r := &sc.Requests[i]
 					if err := answered(ctx, config, objects, r); err != nil {

@@ -46,7 +46,7 @@ func TestScenarios(t *testing.T) {
 			requests += len(sc.Requests)
 			// Policies come into force within a moment, and those of the scenario before
 			// are gone within one.
-			server.Eventually(t, 15*time.Second, func(ctx context.Context) error {
+			server.Eventually(t, time.Minute, func(ctx context.Context) error {
 				for i := range sc.Requests {
 					r := &sc.Requests[i]
 					got, err := ask(ctx, c, &r.Spec)

@@ -55,7 +55,7 @@ func (c *Objects) Of(o *unstructured.Unstructured) (dynamic.ResourceInterface, e
 func (c *Objects) Apply(t testing.TB, objects ...*unstructured.Unstructured) {
 	t.Helper()
 	for _, o := range objects {
-		Eventually(t, 15*time.Second, func(ctx context.Context) error {
+		Eventually(t, time.Minute, func(ctx context.Context) error {
 			client, err := c.Of(o)
 			if err != nil {
 				return err // its definition is not served yet
@@ -78,7 +78,7 @@ func (c *Objects) Apply(t testing.TB, objects ...*unstructured.Unstructured) {
 		}
 		t.Cleanup(func() {
 			// A policy that forbids it may hold for a moment after it has been deleted.
-			Eventually(t, 15*time.Second, func(ctx context.Context) error {
+			Eventually(t, time.Minute, func(ctx context.Context) error {
 				client, err := c.Of(o)
 				if meta.IsNoMatchError(err) {
 					return nil
