@@ -252,7 +252,7 @@ func asked(oracle string, inCEL bool, templates, constraints []*unstructured.Uns
 		return cost{}, err
 	}
 	if len(answer.Errors) > 0 || len(answer.Rounds) != 2 || len(answer.Results[0]) > 0 {
-		return cost{}, fmt.Errorf("Gatekeeper says %v %v", answer.Errors, answer.Results[0])
+		return cost{}, fmt.Errorf("its client says %v %v", answer.Errors, answer.Results[0])
 	}
 	r := answer.Rounds[1]
 	return cost{r.Nanoseconds / float64(n), r.CPUNanoseconds / float64(n), r.Allocations / float64(n)}, nil
