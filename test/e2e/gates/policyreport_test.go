@@ -269,6 +269,7 @@ func TestReportsOfAnotherProgram(t *testing.T) {
 		_, err := reports.Create(ctx, theirs, create)
 		return err
 	})
+	s.Stop(t)
 	s = s.Restart(t) // the definition stays theirs, and the report where it is
 	server.Eventually(t, patience, func(ctx context.Context) error {
 		got, err := server.Dynamic(t, s.AdminConfig(t)).Resource(policyReports).Namespace("default").Get(ctx, "theirs", metav1.GetOptions{})
