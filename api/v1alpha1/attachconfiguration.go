@@ -25,6 +25,7 @@ type AttachConfiguration struct {
 	Client         AttachClientOptions         `json:"client,omitempty"`
 	Authentication AttachAuthenticationOptions `json:"authentication,omitempty"`
 	Admission      AttachAdmissionOptions      `json:"admission,omitempty"`
+	Audit          AttachAuditOptions          `json:"audit,omitempty"`
 	Limits         AttachLimits                `json:"limits,omitempty"`
 	Logging        LoggingOptions              `json:"logging,omitempty"`
 }
@@ -126,6 +127,20 @@ type AttachAdmissionOptions struct {
 	// started while Gatehouse is down. The namespace of Gatehouse is always among them.
 	// Default: [kube-system].
 	ExemptNamespaces *[]string `json:"exemptNamespaces,omitempty"`
+}
+
+// AttachAuditOptions say what becomes of the events that the API server posts to
+// /audit (its --audit-webhook-config-file).
+type AttachAuditOptions struct {
+	Store AuditStoreOptions `json:"store,omitempty"`
+
+	// OTLPEndpoint is host:port of an OpenTelemetry collector that gets every event as
+	// a log record, by OTLP over gRPC. Default: none.
+	OTLPEndpoint string `json:"otlpEndpoint,omitempty"`
+
+	// RequestSize is the size of one list of events above which it is refused.
+	// Default: 64Mi.
+	RequestSize *resource.Quantity `json:"requestSize,omitempty"`
 }
 
 // AttachLimits bound what one client can cost.

@@ -27,6 +27,7 @@ func attachPaths(cfg *AttachConfiguration) []*string {
 		&cfg.Client.CAFile,
 		&cfg.Authentication.TokenFile,
 		&cfg.Authentication.ConfigFile,
+		&cfg.Audit.Store.DataDir,
 	}
 }
 
@@ -47,6 +48,8 @@ func SetAttachDefaults(cfg *AttachConfiguration) {
 	setDefault(&cfg.Admission.Webhooks, WebhooksUnmanaged)
 	setDefault(&cfg.Admission.FailurePolicy, "Fail")
 	setDefaultPointer(&cfg.Admission.ExemptNamespaces, []string{metav1.NamespaceSystem})
+	cfg.Audit.Store.setDefaults()
+	setDefaultPointer(&cfg.Audit.RequestSize, resource.MustParse("64Mi"))
 	setDefaultPointer(&cfg.Limits.RequestSize, resource.MustParse("3Mi"))
 	setDefault(&cfg.Limits.ConcurrentReviews, 1000)
 	setDefaultPointer(&cfg.Limits.ReviewTimeout, metav1.Duration{Duration: 10 * time.Second})
@@ -78,6 +81,11 @@ func ValidateAttach(cfg *AttachConfiguration) field.ErrorList {
 
 	v.unique(cfg.Authentication.Audiences, field.NewPath("authentication", "audiences"))
 	v.attachAdmission(&cfg.Admission, field.NewPath("admission"))
+	v.auditStore(&cfg.Audit.Store, field.NewPath("audit", "store"))
+	v.collector(cfg.Audit.OTLPEndpoint, field.NewPath("audit", "otlpEndpoint"))
+	if q := cfg.Audit.RequestSize; q != nil {
+		v.size(q, field.NewPath("audit", "requestSize"))
+	}
 	v.attachLimits(&cfg.Limits, field.NewPath("limits"))
 	v.logging(&cfg.Logging, field.NewPath("logging"))
 	return v.errs
@@ -135,11 +143,7 @@ func (v *validator) attachTLS(o *AttachTLSOptions, p *field.Path) {
 
 func (v *validator) attachLimits(o *AttachLimits, p *field.Path) {
 	if q := o.RequestSize; q != nil {
-		if q.Sign() <= 0 {
-			v.add(field.Invalid(p.Child("requestSize"), q.String(), "want a size above 0"))
-		} else {
-			v.fitsInt64(q.AsInt64, q.String(), p.Child("requestSize"))
-		}
+		v.size(q, p.Child("requestSize"))
 	}
 	if o.ConcurrentReviews < 0 {
 		v.add(field.Invalid(p.Child("concurrentReviews"), o.ConcurrentReviews, "want a number above 0"))
@@ -147,4 +151,13 @@ func (v *validator) attachLimits(o *AttachLimits, p *field.Path) {
 	if t := o.ReviewTimeout; t != nil && t.Duration <= 0 {
 		v.add(field.Invalid(p.Child("reviewTimeout"), t.Duration.String(), "want a duration above 0"))
 	}
+}
+
+// size refuses what is no size above 0.
+func (v *validator) size(q *resource.Quantity, p *field.Path) {
+	if q.Sign() <= 0 {
+		v.add(field.Invalid(p, q.String(), "want a size above 0"))
+		return
+	}
+	v.fitsInt64(q.AsInt64, q.String(), p)
 }

@@ -11,6 +11,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
+// defaultAuditSync is how often audit events are forced to the disk.
+const defaultAuditSync = 100 * time.Millisecond
+
 // DefaultDataDir returns the data directory of the user whose environment
 // getenv reads: $XDG_DATA_HOME/gatehouse, or else ~/.local/share/gatehouse. A
 // relative XDG_DATA_HOME counts as not set, as the XDG Base Directory
@@ -76,6 +79,7 @@ func SetDefaults(cfg *ServeConfiguration, getenv func(string) string) error {
 	setDefault(&cfg.Audit.MaxSizeMegabytes, 100)
 	setDefault(&cfg.Audit.MaxAgeDays, 30)
 	setDefault(&cfg.Audit.MaxBackups, 10)
+	cfg.Audit.Store.setDefaults()
 
 	setDefaultPointer(&cfg.Tracing.SamplingRatePerMillion, 10000)
 
@@ -91,6 +95,9 @@ func SetDefaults(cfg *ServeConfiguration, getenv func(string) string) error {
 		cfg.DataDir = dir
 	}
 	setDefault(&cfg.Audit.LogFile, filepath.Join(cfg.DataDir, "audit", "audit.log"))
+	if !cfg.Audit.Store.Disabled {
+		setDefault(&cfg.Audit.Store.DataDir, filepath.Join(cfg.DataDir, "audit", "store"))
+	}
 	return nil
 }
 

@@ -98,6 +98,7 @@ func paths(cfg *ServeConfiguration) []*string {
 		&cfg.Encryption.ConfigFile,
 		&cfg.Audit.PolicyFile,
 		&cfg.Audit.LogFile,
+		&cfg.Audit.Store.DataDir,
 	}
 	if w := cfg.Authentication.Webhook; w != nil {
 		all = append(all, &w.ConfigFile)

@@ -223,6 +223,48 @@ type AuditOptions struct {
 	MaxAgeDays int32 `json:"maxAgeDays,omitempty"`
 	// MaxBackups is how many rotated files are kept. Default: 10.
 	MaxBackups int32 `json:"maxBackups,omitempty"`
+
+	Store AuditStoreOptions `json:"store,omitempty"`
+
+	// OTLPEndpoint is host:port of an OpenTelemetry collector that gets every event as
+	// a log record, by OTLP over gRPC. Default: none.
+	OTLPEndpoint string `json:"otlpEndpoint,omitempty"`
+}
+
+// AuditStoreOptions say where audit events are kept so that they can be asked.
+type AuditStoreOptions struct {
+	// Disabled keeps none: what was done is then in the log file alone, and `gatehouse
+	// audit` and simulations have nothing to ask. Default: false.
+	Disabled bool `json:"disabled,omitempty"`
+
+	// DataDir is the folder of the store. It is created with mode 0700.
+	// Default under serve: DATA_DIR/audit/store. Default under attach: none, and
+	// /audit is not answered.
+	DataDir string `json:"dataDir,omitempty"`
+
+	// MaxAgeDays is how long events are kept; 0 is without end. Default: 90.
+	MaxAgeDays *int32 `json:"maxAgeDays,omitempty"`
+
+	// MaxSize is how much the store may take; the oldest events go first. 0 is without
+	// bound. Default: 10Gi.
+	MaxSize *resource.Quantity `json:"maxSize,omitempty"`
+
+	// Overflow is Block or Drop: what happens to a request whose event cannot be
+	// written as fast as it comes. Block lets it wait. Drop lets it go on without, and
+	// writes a gap into the store. Default: Block.
+	Overflow string `json:"overflow,omitempty"`
+
+	// SyncInterval is how often what was written is forced to the disk. A process that
+	// is killed loses nothing; a power cut loses at most this. 0 forces each write
+	// before the request is answered. Default: 100ms.
+	SyncInterval *metav1.Duration `json:"syncInterval,omitempty"`
+
+	// Publish is the URL of a bucket that finished parts of the store are copied to:
+	// s3://, gs://, azblob:// or file://. Default: none.
+	Publish string `json:"publish,omitempty"`
+
+	// Cluster names this cluster in the bucket. Default: default.
+	Cluster string `json:"cluster,omitempty"`
 }
 
 // TracingOptions send OpenTelemetry traces. Off where no endpoint is set.

@@ -262,13 +262,9 @@ func (v *validator) rest(cfg *ServeConfiguration) {
 			v.add(field.Invalid(field.NewPath("audit", f.name), f.value, "must not be negative"))
 		}
 	}
-	if e := cfg.Tracing.Endpoint; e != "" {
-		host, port, err := net.SplitHostPort(e)
-		n, portErr := strconv.ParseUint(port, 10, 16)
-		if err != nil || portErr != nil || n == 0 || !isHost(host) {
-			v.add(field.Invalid(field.NewPath("tracing", "endpoint"), withoutSecrets(e), "want HOST:PORT of an OTLP gRPC collector, without a scheme, such as localhost:4317"))
-		}
-	}
+	v.auditStore(&cfg.Audit.Store, field.NewPath("audit", "store"))
+	v.collector(cfg.Audit.OTLPEndpoint, field.NewPath("audit", "otlpEndpoint"))
+	v.collector(cfg.Tracing.Endpoint, field.NewPath("tracing", "endpoint"))
 	if r := cfg.Tracing.SamplingRatePerMillion; r != nil && (*r < 0 || *r > 1_000_000) {
 		v.add(field.Invalid(field.NewPath("tracing", "samplingRatePerMillion"), *r, "want a number from 0 to 1000000"))
 	}
