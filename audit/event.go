@@ -128,6 +128,14 @@ func (e *Event) Key() Key { return Key{ID: e.ID, Stage: e.Stage} }
 // Key is auditID and stage.
 type Key struct{ ID, Stage string }
 
+// Same reports whether two events are one that came twice: a webhook that tried again, a
+// file that was read again. The Key alone does not say so. A client names the Audit-ID of
+// its request in a header, and could otherwise make a second request vanish behind a
+// first; and an aggregated API server audits a request under the ID it was handed.
+func Same(a, b *Event) bool {
+	return a.Time.Equal(b.Time) && a.ID == b.ID && a.Stage == b.Stage && a.Verb == b.Verb && a.URI == b.URI && a.User == b.User
+}
+
 // Compare orders events by time, and then by Key, so that every reader tells them in
 // one order.
 func Compare(a, b *Event) int {
