@@ -138,6 +138,11 @@ type AttachAuditOptions struct {
 	// a log record, by OTLP over gRPC. Default: none.
 	OTLPEndpoint string `json:"otlpEndpoint,omitempty"`
 
+	// APIListen is the address and port that questions about events are answered on,
+	// over TLS, as an aggregated API server (group audit.gatehouse.io): who asks is
+	// authenticated and authorized by the cluster. Default: none.
+	APIListen string `json:"apiListen,omitempty"`
+
 	// RequestSize is the size of one list of events above which it is refused.
 	// Default: 64Mi.
 	RequestSize *resource.Quantity `json:"requestSize,omitempty"`

@@ -83,6 +83,12 @@ func ValidateAttach(cfg *AttachConfiguration) field.ErrorList {
 	v.attachAdmission(&cfg.Admission, field.NewPath("admission"))
 	v.auditStore(&cfg.Audit.Store, field.NewPath("audit", "store"))
 	v.collector(cfg.Audit.OTLPEndpoint, field.NewPath("audit", "otlpEndpoint"))
+	if a := cfg.Audit.APIListen; a != "" {
+		v.listen(a, field.NewPath("audit", "apiListen"))
+		if cfg.Audit.Store.DataDir == "" || cfg.Audit.Store.Disabled {
+			v.add(field.Required(field.NewPath("audit", "store", "dataDir"), "audit.apiListen is set, and there are no events to ask about"))
+		}
+	}
 	if q := cfg.Audit.RequestSize; q != nil {
 		v.size(q, field.NewPath("audit", "requestSize"))
 	}

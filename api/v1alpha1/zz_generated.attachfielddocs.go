@@ -41,6 +41,7 @@ var attachFieldDocs = map[string]string{
 	"audit.store.publish":            "publish is the URL of a bucket that finished parts of the store are copied to:\ns3://, gs://, azblob:// or file://. Default: none.",
 	"audit.store.cluster":            "cluster names this cluster in the bucket. Default: default.",
 	"audit.otlpEndpoint":             "otlpEndpoint is host:port of an OpenTelemetry collector that gets every event as\na log record, by OTLP over gRPC. Default: none.",
+	"audit.apiListen":                "apiListen is the address and port that questions about events are answered on,\nover TLS, as an aggregated API server (group audit.gatehouse.io): who asks is\nauthenticated and authorized by the cluster. Default: none.",
 	"audit.requestSize":              "requestSize is the size of one list of events above which it is refused.\nDefault: 64Mi.",
 	"limits":                         "These settings bound what one client can cost.",
 	"limits.requestSize":             "requestSize is the size of a review above which it is refused (413).\nDefault: 3Mi, as much as an API server takes.",
