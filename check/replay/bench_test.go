@@ -139,3 +139,25 @@ func upstreamFlips(was, is authorizer.UnconditionalAuthorizer, requests []*audit
 	}
 	return all
 }
+
+// BenchmarkReduce is a million events, of which one in seven is a request that was not
+// there before, reduced and then held against the change.
+func BenchmarkReduce(b *testing.B) {
+	before, changed := benchWorld()
+	events := benchEvents(million)
+	for n, e := range events {
+		copied := *events[n%142_857]
+		copied.ID, copied.Time = e.ID, e.Time
+		events[n] = &copied
+	}
+	opts := Options{Current: World{View: before.view()}, Proposed: World{View: changed.view()}}
+	b.ReportAllocs()
+	for b.Loop() {
+		reduced := &Reduced{}
+		reduced.Add(events...)
+		report, err := Run(context.Background(), reduced, opts)
+		if err != nil || report.Seen.Requests != million {
+			b.Fatal(report, err)
+		}
+	}
+}
