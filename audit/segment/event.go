@@ -1,0 +1,97 @@
+package segment
+
+import (
+	"fmt"
+
+	"github.com/gatehouse-io/gatehouse/audit"
+)
+
+// event makes the event of a row.
+func (g *rowGroup) event(row int, bodies bool) *audit.Event {
+	text := func(leaf int) string {
+		s, _ := g.column(leaf).text(row)
+		return s
+	}
+	e := &audit.Event{
+		ID: text(colID), Stage: text(colStage), Level: text(colLevel), Verb: text(colVerb), URI: text(colURI),
+		User: text(colUser), UID: text(colUID), Groups: g.column(colGroups).list(row),
+		Extra:  g.extra(colExtraKey, colExtraValue, row),
+		AsUser: text(colAsUser), AsUID: text(colAsUID), AsGroups: g.column(colAsGroups).list(row),
+		AsExtra:    g.extra(colAsExtraKey, colAsExtraValue, row),
+		Constraint: text(colConstraint), SourceIPs: g.column(colIPs).list(row), UserAgent: text(colUserAgent),
+		APIGroup: text(colAPIGroup), APIVersion: text(colAPIVersion), Resource: text(colResource), Subresource: text(colSubresource),
+		Namespace: text(colNamespace), Name: text(colName), ObjectUID: text(colObjectUID), ResourceVersion: text(colResourceVersion),
+		Status: text(colStatus), StatusReason: text(colStatusReason), Message: text(colMessage),
+		Annotations: g.annotations(row), Source: text(colSource), Unknown: g.column(colUnknown).list(row),
+	}
+	at, _ := g.column(colTime).number(row)
+	e.Time = microseconds(at)
+	if received, ok := g.column(colReceived).number(row); ok {
+		e.Received = microseconds(received)
+	}
+	code, _ := g.column(colCode).number(row)
+	e.Code = int32(code)
+	truncated, _ := g.column(colTruncated).number(row)
+	e.Truncated = truncated != 0
+	if bodies {
+		e.Request, e.Response = g.body(colRequest, row), g.body(colResponse, row)
+	}
+	return e
+}
+
+func (g *rowGroup) body(leaf, row int) []byte {
+	r := g.column(leaf)
+	if r.bounds.allNull(r.pageOf(row)) {
+		return nil
+	}
+	r.load(row)
+	i := r.at(row)
+	if i < 0 {
+		return nil
+	}
+	return append([]byte{}, r.bytesOf(i)...)
+}
+
+func (g *rowGroup) annotations(row int) map[string]string {
+	var all map[string]string
+	set := func(k, v string) {
+		if all == nil {
+			all = map[string]string{}
+		}
+		all[k] = v
+	}
+	if v, ok := g.column(colDecision).text(row); ok {
+		set(audit.AnnotationDecision, v)
+	}
+	if v, ok := g.column(colReason).text(row); ok {
+		set(audit.AnnotationReason, v)
+	}
+	keys := g.column(colAnnotationKey).list(row)
+	if len(keys) == 0 {
+		return all
+	}
+	found := g.column(colAnnotationValue).list(row)
+	if len(found) != len(keys) {
+		panic(damage{fmt.Errorf("row group %d, column annotations: row %d has %d keys and %d values", g.index, row, len(keys), len(found))})
+	}
+	for i, k := range keys {
+		set(k, found[i])
+	}
+	return all
+}
+
+func (g *rowGroup) extra(key, value, row int) map[string][]string {
+	keys := g.column(key).list(row)
+	if len(keys) == 0 {
+		return nil
+	}
+	found := g.column(value).lists(row, len(keys))
+	if len(found) != len(keys) {
+		panic(damage{fmt.Errorf("row group %d, column %s: row %d has %d keys and %d lists", g.index, g.column(key).name(), row, len(keys), len(found))})
+	}
+	all := make(map[string][]string, len(keys))
+	for i, k := range keys {
+		all[k] = found[i]
+	}
+	return all
+}

@@ -1,0 +1,346 @@
+package segment
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+	"strings"
+
+	"github.com/parquet-go/parquet-go/format"
+)
+
+// maxHeld bounds what a scan holds unpacked, so that a small file cannot make it hold a
+// large one.
+const maxHeld = 512 << 20
+
+// rowGroup reads one row group for one scan: a reader for each column, made when it is
+// needed.
+type rowGroup struct {
+	of      *group
+	index   int
+	readers [columns]*reader
+	raw     []byte // room for what is read of the file
+	held    int    // bytes unpacked
+}
+
+// reader reads one column of a row group: one page of it at a time, and its dictionary.
+type reader struct {
+	*chunk
+	group      *rowGroup
+	locations  []pageRef
+	bounds     *columnIndex
+	dictionary *dictionary
+
+	// The page that is unpacked.
+	page        int // -1 for none
+	first, rows int
+	values      values
+	body        []byte
+	// levels of each entry of the page, where the column has them; starts is the first
+	// entry of each row, and value the value of each entry, or -1.
+	definitions, repetitions []uint32
+	starts, value            []int32
+}
+
+// dictionary are the distinct values of a column in a row group.
+type dictionary struct {
+	values values
+	n      int
+	texts  []string // made when they are asked for, and shared by all events
+	made   []bool
+}
+
+// text is an entry as a text of its own.
+func (d *dictionary) text(i uint32) string {
+	if !d.made[i] {
+		d.texts[i], d.made[i] = string(d.values.text(int(i))), true
+	}
+	return d.texts[i]
+}
+
+func newRowGroup(g *group, index int) *rowGroup { return &rowGroup{of: g, index: index} }
+
+// column is the reader of a column. Damage panics, and is rescued where a scan begins.
+func (g *rowGroup) column(leaf int) *reader {
+	if r := g.readers[leaf]; r != nil {
+		return r
+	}
+	r := &reader{chunk: &g.of.chunks[leaf], group: g, page: -1}
+	var err error
+	if r.locations, err = r.chunk.locations(); err != nil {
+		panic(damage{err})
+	}
+	if r.bounds, err = r.chunk.bounds(); err != nil {
+		panic(damage{err})
+	}
+	g.readers[leaf] = r
+	return r
+}
+
+func (r *reader) fail(page int, err error) {
+	what := fmt.Sprintf("page %d", page)
+	if page < 0 {
+		what = "dictionary"
+	}
+	panic(damage{fmt.Errorf("row group %d, column %s: %s: %w", r.group.index, r.name(), what, err)})
+}
+
+// hold counts what is unpacked in place of what was.
+func (r *reader) hold(page, before, now int) {
+	if r.group.held += now - before; r.group.held > maxHeld {
+		r.fail(page, fmt.Errorf("the row group needs more than %d bytes at once", maxHeld))
+	}
+}
+
+// dict is the dictionary, which a column has whose pages have indexes. It is empty where
+// there is none.
+func (r *reader) dict() *dictionary {
+	if r.dictionary != nil {
+		return r.dictionary
+	}
+	d := &dictionary{}
+	if r.meta.DictionaryPageOffset != 0 && len(r.locations) > 0 {
+		length := r.locations[0].offset - r.meta.DictionaryPageOffset
+		data, err := r.of.read(r.group.raw, r.meta.DictionaryPageOffset, length)
+		if err != nil {
+			r.fail(-1, err)
+		}
+		r.group.raw = data
+		h, body, err := unpackPage(nil, data, r.meta.Codec)
+		if err != nil {
+			r.fail(-1, err)
+		}
+		if h.kind != 2 {
+			r.fail(-1, fmt.Errorf("it is a page of kind %d", h.kind))
+		}
+		r.hold(-1, 0, len(body)+28*int(h.values))
+		if err := d.values.decode(body, int(h.values), h.encoding, r.meta.Type, 0); err != nil {
+			r.fail(-1, err)
+		}
+		d.n = int(h.values)
+		if r.meta.Type == format.ByteArray {
+			d.texts, d.made = make([]string, d.n), make([]bool, d.n)
+		}
+	}
+	r.dictionary = d
+	return d
+}
+
+// pageOf is the page that a row is in.
+func (r *reader) pageOf(row int) int {
+	if r.page >= 0 && row >= r.first && row < r.first+r.rows {
+		return r.page
+	}
+	low, high := 0, len(r.locations)
+	for low+1 < high {
+		middle := (low + high) / 2
+		if r.locations[middle].first <= row {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	return low
+}
+
+// load unpacks the page that a row is in.
+func (r *reader) load(row int) {
+	if r.page >= 0 && row >= r.first && row < r.first+r.rows {
+		return
+	}
+	page := r.pageOf(row)
+	at := r.locations[page]
+	data, err := r.of.read(r.group.raw, at.offset, at.length)
+	if err != nil {
+		r.fail(page, err)
+	}
+	r.group.raw = data
+	before := cap(r.body)
+	h, body, err := unpackPage(r.body, data, r.meta.Codec)
+	if err != nil {
+		r.fail(page, err)
+	}
+	if h.kind != 0 {
+		r.fail(page, fmt.Errorf("it is of kind %d; only data pages of version 1 are read", h.kind))
+	}
+	r.page = -1
+	r.body = body
+	r.hold(page, before, cap(body))
+	if err := r.decode(h, body, at.rows); err != nil {
+		r.fail(page, err)
+	}
+	r.page, r.first, r.rows = page, at.first, at.rows
+}
+
+func (r *reader) decode(h pageHeader, body []byte, rows int) error {
+	levels, n := maxLevels[r.leaf], int(h.values)
+	r.repetitions, r.definitions = r.repetitions[:0], r.definitions[:0]
+	var err error
+	if levels.repetition == 0 && n != rows {
+		return fmt.Errorf("it has %d values for %d rows", n, rows)
+	}
+	if levels.repetition > 0 {
+		if r.repetitions, body, err = decodeLevels(r.repetitions, body, levels.repetition, n); err != nil {
+			return err
+		}
+	}
+	if levels.definition > 0 {
+		if r.definitions, body, err = decodeLevels(r.definitions, body, levels.definition, n); err != nil {
+			return err
+		}
+		if n, err = r.place(uint32(levels.definition), rows); err != nil {
+			return err
+		}
+	}
+	entries := 0
+	if enc := format.Encoding(h.encoding); enc == format.RLEDictionary || enc == format.PlainDictionary {
+		entries = r.dict().n
+	}
+	return r.values.decode(body, n, h.encoding, r.meta.Type, entries)
+}
+
+// place finds which entry begins each row, and which value each entry has. It is how many
+// values there are.
+func (r *reader) place(full uint32, rows int) (int, error) {
+	r.starts, r.value = r.starts[:0], r.value[:0]
+	n := int32(0)
+	for i, d := range r.definitions {
+		if r.repetitions == nil || len(r.repetitions) == 0 || r.repetitions[i] == 0 {
+			r.starts = append(r.starts, int32(i))
+		} else if i == 0 {
+			return 0, fmt.Errorf("it begins in the middle of a row")
+		}
+		if d > full {
+			return 0, fmt.Errorf("it has the definition level %d", d)
+		}
+		if d == full {
+			r.value = append(r.value, n)
+			n++
+		} else {
+			r.value = append(r.value, -1)
+		}
+	}
+	if len(r.starts) != rows {
+		return 0, fmt.Errorf("it has %d rows, and should have %d", len(r.starts), rows)
+	}
+	r.starts = append(r.starts, int32(len(r.definitions)))
+	return int(n), nil
+}
+
+func decodeLevels(dst []uint32, body []byte, most byte, n int) ([]uint32, []byte, error) {
+	if len(body) < 4 {
+		return dst, body, errCut
+	}
+	length := binary.LittleEndian.Uint32(body)
+	body = body[4:]
+	if uint64(length) > uint64(len(body)) {
+		return dst, body, errCut
+	}
+	dst, err := hybrid(dst, body[:length], bits.Len8(most), n)
+	return dst, body[length:], err
+}
+
+// at is which value of the page a row of a flat column has, or -1 for NULL. The page is
+// loaded.
+func (r *reader) at(row int) int {
+	i := row - r.first
+	if maxLevels[r.leaf].definition == 0 {
+		return i
+	}
+	return int(r.value[i])
+}
+
+// bytesOf is value i of the page.
+func (r *reader) bytesOf(i int) []byte {
+	if r.values.indexed {
+		return r.dict().values.text(int(r.values.indexes[i]))
+	}
+	return r.values.text(i)
+}
+
+// stringOf is value i of the page as a text of its own.
+func (r *reader) stringOf(i int) string {
+	if r.values.indexed {
+		return r.dict().text(r.values.indexes[i])
+	}
+	return string(r.values.text(i))
+}
+
+// text is a row of a flat column of texts, and whether it is there.
+func (r *reader) text(row int) (string, bool) {
+	if same, ok := r.same(row); ok {
+		return same, true
+	}
+	if r.bounds.allNull(r.pageOf(row)) {
+		return "", false
+	}
+	r.load(row)
+	i := r.at(row)
+	if i < 0 {
+		return "", false
+	}
+	return r.stringOf(i), true
+}
+
+// same is the text of all rows of a row's page, where the bounds say that there is one.
+func (r *reader) same(row int) (string, bool) {
+	if r.page >= 0 && row >= r.first && row < r.first+r.rows {
+		return "", false // it is loaded, which is cheaper to ask
+	}
+	if v, ok := r.bounds.constant(r.pageOf(row)); ok {
+		if len(v) == 0 {
+			return "", true
+		}
+		return strings.Clone(string(v)), true
+	}
+	return "", false
+}
+
+// number is a row of a flat column of numbers, and whether it is there.
+func (r *reader) number(row int) (int64, bool) {
+	if r.bounds.allNull(r.pageOf(row)) {
+		return 0, false
+	}
+	r.load(row)
+	i := r.at(row)
+	if i < 0 {
+		return 0, false
+	}
+	if r.values.indexed {
+		return r.dict().values.numbers[r.values.indexes[i]], true
+	}
+	return r.values.numbers[i], true
+}
+
+// list is a row of a column of lists.
+func (r *reader) list(row int) []string {
+	if r.bounds.allNull(r.pageOf(row)) {
+		return nil
+	}
+	r.load(row)
+	var all []string
+	for e := r.starts[row-r.first]; e < r.starts[row-r.first+1]; e++ {
+		if i := r.value[e]; i >= 0 {
+			all = append(all, r.stringOf(int(i)))
+		}
+	}
+	return all
+}
+
+// lists is a row of the values of a map of lists, a list for each of n keys.
+func (r *reader) lists(row, n int) [][]string {
+	all := make([][]string, 0, n)
+	if r.bounds.allNull(r.pageOf(row)) {
+		return append(all, make([][]string, n)...)
+	}
+	r.load(row)
+	for e := r.starts[row-r.first]; e < r.starts[row-r.first+1]; e++ {
+		if r.repetitions[e] < 2 && r.definitions[e] >= 1 {
+			all = append(all, nil)
+		}
+		if i := r.value[e]; i >= 0 && len(all) > 0 {
+			all[len(all)-1] = append(all[len(all)-1], r.stringOf(int(i)))
+		}
+	}
+	return all
+}
