@@ -40,8 +40,21 @@ type Finding struct {
 	// Exception let it through; nil for none. Such a finding is told, and counts for
 	// nothing.
 	Exception *policy.Exception
-	// Fix is an RFC 6902 patch of the object that the policy states; nil for none.
+	// Fix is an RFC 6902 patch that the policy states, of the object as an API server has
+	// it; nil for none.
 	Fix []byte
+	// Mend is what all patches of the object make of its file; nil where Fix is, where an
+	// Exception lets it through, and where RunOptions.Fix is not set.
+	Mend *Mend
+	// Wanted is what this patch alone would make of the file; nil where that is not known.
+	Wanted map[string]any
+	// Mends says that the finding is gone once Mend is made, and Unmended why its patch
+	// is no part of that.
+	Mends    bool
+	Unmended string
+
+	// changes says that it tells of what mutators do.
+	changes bool
 }
 
 // RunOptions say what is checked.
@@ -59,6 +72,8 @@ type RunOptions struct {
 	Authorize bool
 	// Mutations tells of objects that mutators would change.
 	Mutations bool
+	// Fix works out what the patches that policies state make of the files.
+	Fix bool
 	// Before is asked about each object before the policies are; nil for nobody.
 	Before func(*manifest.Object) []Finding
 	// Skip leaves objects out: the policies themselves. Default: none.
@@ -137,23 +152,34 @@ func (o *RunOptions) one(ctx context.Context, object *manifest.Object) (found []
 			add(Finding{Rule: "authorization", Action: policy.Deny, Message: message})
 		}
 	}
-	verdict, err := o.Judge.Judge(ctx, q, false)
+	verdict, err := o.Judge.Judge(ctx, q, o.Mutations)
 	if err != nil {
 		add(Finding{Rule: "object", Action: policy.Deny, Message: err.Error(), Failed: true})
 		return found
 	}
-	for _, outcome := range []*policy.Outcome{verdict.Mutated, verdict.Validated} {
+	for _, f := range verdict.said() {
+		add(f)
+	}
+	if o.Mutations && verdict.Mutated.Changed && len(verdict.Mutated.Denials) == 0 {
+		add(Finding{Rule: "mutation", Message: "changed by " + mutators(verdict.Trace) + " when it is created", Fix: policy.Patch(verdict.Given.Object, verdict.Object.Object), changes: true})
+	}
+	if o.Fix {
+		o.mend(ctx, object, q, verdict, found)
+	}
+	return found
+}
+
+// said is everything that policies have to say, without the object.
+func (v *Verdict) said() (found []Finding) {
+	for _, outcome := range []*policy.Outcome{v.Mutated, v.Validated} {
 		for _, list := range []struct {
 			action policy.Action
 			said   []policy.Said
 		}{{policy.Deny, outcome.Denials}, {policy.Warn, outcome.Warnings}, {policy.Audit, outcome.Audits}, {"", outcome.Excepted}} {
 			for i := range list.said {
-				add(findingOf(&list.said[i], list.action))
+				found = append(found, findingOf(&list.said[i], list.action))
 			}
 		}
-	}
-	if o.Mutations && verdict.Mutated.Changed && len(verdict.Mutated.Denials) == 0 {
-		add(Finding{Rule: "mutation", Message: "policies change it when it is created", Fix: policy.Patch(verdict.Given.Object, verdict.Object.Object)})
 	}
 	return found
 }

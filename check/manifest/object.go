@@ -99,14 +99,14 @@ func (o *Object) Tree() *cluster.Tree { return o.places.written() }
 func (o *Object) Line(p Position) (string, bool) {
 	text, ok := o.places.text(p.File, p.Line)
 	if ok && o.GetKind() == "Secret" {
-		text = covered(text)
+		text = Covered(text)
 	}
 	return text, ok
 }
 
-// covered is a line of a Secret without what could be secret: all but the names of
+// Covered is a line of a Secret without what could be secret: all but the names of
 // fields, and the values of a few that never are.
-func covered(text string) string {
+func Covered(text string) string {
 	key, rest, ok := strings.Cut(text, ":")
 	if !ok {
 		return covering

@@ -33,6 +33,26 @@ func sarif(w io.Writer, r *Report, _ Options) error {
 		Kind          string `json:"kind"`
 		Justification string `json:"justification,omitempty"`
 	}
+	type end struct {
+		StartLine   int `json:"startLine"`
+		StartColumn int `json:"startColumn"`
+		EndLine     int `json:"endLine"`
+		EndColumn   int `json:"endColumn"`
+	}
+	type replacement struct {
+		DeletedRegion   end     `json:"deletedRegion"`
+		InsertedContent message `json:"insertedContent"`
+	}
+	type artifactChange struct {
+		ArtifactLocation struct {
+			URI string `json:"uri"`
+		} `json:"artifactLocation"`
+		Replacements []replacement `json:"replacements"`
+	}
+	type proposal struct {
+		Description     message          `json:"description"`
+		ArtifactChanges []artifactChange `json:"artifactChanges"`
+	}
 	type result struct {
 		RuleID              string            `json:"ruleId"`
 		RuleIndex           int               `json:"ruleIndex"`
@@ -41,6 +61,7 @@ func sarif(w io.Writer, r *Report, _ Options) error {
 		Locations           []location        `json:"locations,omitempty"`
 		PartialFingerprints map[string]string `json:"partialFingerprints"`
 		Suppressions        []suppression     `json:"suppressions,omitempty"`
+		Fixes               []proposal        `json:"fixes,omitempty"`
 	}
 	type rule struct {
 		ID               string  `json:"id"`
@@ -70,12 +91,21 @@ func sarif(w io.Writer, r *Report, _ Options) error {
 				l.PhysicalLocation.Region = &region{f.Line, f.Column}
 			}
 			one.Locations = []location{l}
+			if len(f.Changes) > 0 && !f.Fixed {
+				change := artifactChange{ArtifactLocation: l.PhysicalLocation.ArtifactLocation}
+				for _, c := range f.Changes {
+					change.Replacements = append(change.Replacements, replacement{end{c.Line, 1, c.Line + len(c.Old), 1}, message{strings.Join(c.New, "")}})
+				}
+				one.Fixes = []proposal{{message{f.Fix}, []artifactChange{change}}}
+			}
 		}
 		switch {
 		case f.Known:
 			one.Suppressions = []suppression{{"external", "it is in the baseline"}}
 		case f.Excepted != "":
 			one.Suppressions = []suppression{{"external", "Exception " + f.Excepted}}
+		case f.Fixed:
+			one.Suppressions = []suppression{{"external", "the file has been fixed"}}
 		}
 		results = append(results, one)
 	}
@@ -188,6 +218,8 @@ func markdown(to io.Writer, r *Report, _ Options) error {
 			action = "known"
 		case f.Excepted != "":
 			action = "excepted"
+		case f.Fixed:
+			action = "fixed"
 		}
 		fmt.Fprintf(w, "| %s | %s | %s | %s |\n", cell(action), cell(f.place()), cell(f.Rule), cell(strings.TrimSpace(f.object()+" "+f.Path)+": "+f.Message))
 	}
@@ -215,7 +247,8 @@ pre { overflow-x: auto; margin: .3rem 0; } small { opacity: .75; }
 {{range .Findings}}<article class="{{.Action}}{{if not .Counts}} quiet{{end}}"><b class="{{.Action}}">{{.Action}}</b> {{.Rule}}
 <small>{{if .Line}}line {{.Line}}{{if .Column}}, column {{.Column}}{{end}}{{end}} {{.Kind}} {{if .Namespace}}{{.Namespace}}/{{end}}{{.Name}} {{.Path}}</small>
 <div>{{.Message}}</div>{{if .Hint}}<div><small>hint: {{.Hint}}</small></div>{{end}}{{if .Excepted}}<div><small>excepted by Exception {{.Excepted}}</small></div>{{end}}{{if .Known}}<div><small>in the baseline</small></div>{{end}}
-{{if .Shown}}<pre>{{.Shown}}</pre>{{end}}</article>
+{{if .Fixed}}<div><small>fixed</small></div>{{end}}{{if .Unfixed}}<div><small>not fixed: {{.Unfixed}}</small></div>{{end}}
+{{if .Shown}}<pre>{{.Shown}}</pre>{{end}}{{if .Fix}}<pre>{{.Fix}}</pre>{{end}}</article>
 {{end}}{{end}}{{range .Notes}}<p><small>note: {{.}}</small></p>{{end}}
 </body></html>
 `))

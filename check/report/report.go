@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-io/gatehouse/check"
+	"github.com/gatehouse-io/gatehouse/check/fix"
 	"github.com/gatehouse-io/gatehouse/gate"
 	"github.com/gatehouse-io/gatehouse/policy"
 )
@@ -49,8 +50,17 @@ type Finding struct {
 	Excepted string `json:"excepted,omitempty"`
 	// Known says that the baseline has it: it counts for nothing.
 	Known bool `json:"known,omitempty"`
-	// Fix is an RFC 6902 patch that would mend it.
-	Fix string `json:"fix,omitempty"`
+	// Patch is the RFC 6902 patch of the object that a policy states; none is told of what
+	// may be secret.
+	Patch string `json:"patch,omitempty"`
+	// Fix is what that comes to in the file, a unified diff, and Unfixed why it is not to
+	// be had, or does not mend the finding.
+	Fix     string `json:"fix,omitempty"`
+	Unfixed string `json:"unfixed,omitempty"`
+	// Fixed says that the file has been written: it counts for nothing.
+	Fixed bool `json:"fixed,omitempty"`
+	// Changes are those of Fix, for forms that want lines; nil where lines may be secret.
+	Changes []fix.Change `json:"-"`
 	// Fingerprint is the same while the finding is, wherever its line moves to.
 	Fingerprint string `json:"fingerprint"`
 
@@ -62,7 +72,7 @@ type Finding struct {
 // Of is a finding of a check.
 func Of(f check.Finding) Finding {
 	r := Finding{
-		Rule: gate.Plain(f.Rule), Action: string(f.Action), Path: gate.Plain(f.Path), Message: gate.Plain(f.Message), Fix: string(f.Fix),
+		Rule: gate.Plain(f.Rule), Action: string(f.Action), Path: gate.Plain(f.Path), Message: gate.Plain(f.Message),
 		Hidden: f.Hidden, File: gate.Plain(filepath.ToSlash(f.Position.File)), Line: f.Position.Line, Column: f.Position.Column, Exact: f.Position.Exact,
 	}
 	if f.Source.File != "" {
@@ -78,6 +88,9 @@ func Of(f check.Finding) Finding {
 		}
 		if line, ok := o.Line(f.Position); ok {
 			r.Shown = gate.Plain(strings.ReplaceAll(line, "\t", "    "))
+		}
+		if o.GetKind() != "Secret" && !f.Hidden {
+			r.Patch = string(f.Fix)
 		}
 	}
 	r.Fingerprint = r.fingerprint()
@@ -100,7 +113,7 @@ func (f *Finding) fingerprint() string {
 }
 
 // Counts reports whether a finding is one to do something about.
-func (f *Finding) Counts() bool { return f.Excepted == "" && !f.Known }
+func (f *Finding) Counts() bool { return f.Excepted == "" && !f.Known && !f.Fixed }
 
 // stdin is the name that findings in it have for their file.
 const stdin = "<stdin>"

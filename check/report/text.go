@@ -36,6 +36,12 @@ func text(to io.Writer, r *Report, opts Options) error {
 				fmt.Fprintf(w, "       | %s^\n", strings.Repeat(" ", f.Column-1))
 			}
 		}
+		if f.Fix != "" {
+			fmt.Fprintf(w, "       fix:\n       %s\n", strings.ReplaceAll(strings.TrimSuffix(f.Fix, "\n"), "\n", "\n       "))
+		}
+		if f.Unfixed != "" {
+			fmt.Fprintf(w, "       not fixed: %s\n", f.Unfixed)
+		}
 		fmt.Fprintln(w)
 	}
 	for _, note := range r.Notes {
@@ -76,14 +82,19 @@ func (r *Report) summary() string {
 	if len(parts) == 0 {
 		parts = append(parts, "nothing is wrong")
 	}
-	known, excepted := 0, 0
+	known, excepted, fixed := 0, 0, 0
 	for i := range r.Findings {
 		switch f := &r.Findings[i]; {
 		case f.Known:
 			known++
 		case f.Excepted != "":
 			excepted++
+		case f.Fixed:
+			fixed++
 		}
+	}
+	if fixed > 0 {
+		parts = append(parts, fmt.Sprintf("%d fixed", fixed))
 	}
 	if known > 0 {
 		parts = append(parts, fmt.Sprintf("%d in the baseline", known))
@@ -109,6 +120,8 @@ func (o Options) mark(f *Finding) string {
 		action, colour = "known", "2"
 	case f.Excepted != "":
 		action, colour = "except", "2"
+	case f.Fixed:
+		action, colour = "fixed", "32"
 	case action == "":
 		action = "change"
 	}

@@ -43,6 +43,7 @@ type checkFlags struct {
 	groups      []string
 	rbac        bool
 	mutations   bool
+	fix         string
 
 	format        string
 	failOn        string
@@ -67,12 +68,19 @@ sets (--builtin, --pod-security), and those of a cluster that runs (--live). Wha
 policies look up, and Namespaces with their labels, are among the manifests, in
 --from, or in the cluster. Fields and kinds that Kubernetes ` + kubernetesMinor + ` or the
 CustomResourceDefinitions given do not have are findings.
+
+Where a policy states a patch, the finding has it as a diff. --fix shows the diff of
+all of them, those of mutating policies too, and writes the files: what is not
+changed keeps every byte, comments included. --fix=diff writes nothing, and prints
+nothing but the diff to stdout. What a chart or a kustomization makes is not fixed.
 ` + exitCodesHelp,
 		Example: `  gatehouse check deploy/ --pod-security restricted
   gatehouse check deploy/ --policies policies/ --format sarif > check.sarif
   helm template shop | gatehouse check - --builtin
   gatehouse check deploy/ --live --as sa:ci/deployer --rbac
-  gatehouse check deploy/ --policies policies/ --baseline baseline.yaml`,
+  gatehouse check deploy/ --policies policies/ --baseline baseline.yaml
+  gatehouse check deploy/ --builtin --fix
+  gatehouse check deploy/ --builtin --fix=diff | git apply`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return &hintError{problem: "want PATH", hint: "gatehouse check deploy/ --pod-security restricted"}
@@ -82,6 +90,12 @@ CustomResourceDefinitions given do not have are findings.
 			}
 			if !slices.Contains([]string{"deny", "warn", "audit", "never"}, f.failOn) {
 				return &hintError{problem: fmt.Sprintf("--fail-on %q is not known", f.failOn), hint: "known: deny, warn, audit, never"}
+			}
+			if !slices.Contains([]string{"", fixWrite, fixDiff}, f.fix) {
+				return &hintError{problem: fmt.Sprintf("--fix %q is not known", f.fix), hint: "--fix writes the files, --fix=diff shows what would be written"}
+			}
+			if f.fix == fixDiff && f.format != "text" {
+				return &hintError{problem: "--fix=diff prints a diff and no report", hint: "leave --format out, or --fix: findings have their diffs in every report"}
 			}
 			if slices.Contains([]string{"", "Enforce", "Warn", "Report"}, f.builtin) {
 				return nil
@@ -103,6 +117,8 @@ CustomResourceDefinitions given do not have are findings.
 	flags.StringArrayVar(&f.groups, "as-group", nil, "a group the user is in; may be repeated")
 	flags.BoolVar(&f.rbac, "rbac", false, "tell of objects that --as may not create")
 	flags.BoolVar(&f.mutations, "mutations", false, "tell of objects that policies would change, with the patch")
+	flags.StringVar(&f.fix, "fix", "", "write the patches that policies state into the files; with --fix=diff show them alone")
+	flags.Lookup("fix").NoOptDefVal = fixWrite
 	flags.StringVar(&f.format, "format", "text", strings.Join(report.Formats(), ", "))
 	flags.StringVar(&f.failOn, "fail-on", "deny", "the least that ends with exit code 1: deny, warn, audit or never")
 	flags.StringVar(&f.baseline, "baseline", "", "file with findings that are known and count for nothing")
@@ -112,6 +128,7 @@ CustomResourceDefinitions given do not have are findings.
 	flags.StringVar(&f.helm.Release, "release", "", "name of the release of charts (default: release)")
 	flags.StringVar(&f.helm.KubeVersion, "kube-version", "", "version of Kubernetes that charts see (default: "+kubernetesMinor+")")
 	cmd.MarkFlagsMutuallyExclusive("baseline", "write-baseline")
+	cmd.MarkFlagsMutuallyExclusive("fix", "write-baseline")
 	return cmd
 }
 
@@ -128,6 +145,7 @@ type checking struct {
 	crds    checkschema.Definitions
 	engines []policy.Engine
 	report  report.Report
+	fixes   fixes
 	// unread says that input cannot be read, or policies do not compile.
 	unread bool
 }
@@ -303,10 +321,13 @@ func (c *checking) check(ctx context.Context) error {
 		return err
 	}
 	summary, err := check.Run(ctx, check.RunOptions{
-		Paths: c.paths, Manifest: c.manifests(), Judge: judge, Namespace: c.namespace, User: who, Authorize: c.rbac, Mutations: c.mutations,
+		Paths: c.paths, Manifest: c.manifests(), Judge: judge, Namespace: c.namespace, User: who, Authorize: c.rbac, Mutations: c.mutations || c.fix != "", Fix: true,
 		Before: c.form,
 		Skip:   func(kind schema.GroupKind) bool { return isPolicy(c.engines, kind) },
-	}, func(f check.Finding) { c.report.Findings = append(c.report.Findings, report.Of(f)) })
+	}, func(f check.Finding) {
+		c.report.Findings = append(c.report.Findings, report.Of(f))
+		c.fixes.add(len(c.report.Findings)-1, f)
+	})
 	c.report.Checked = summary.Checked
 	list := v1alpha1.FieldErrorList{}
 	switch {
@@ -328,6 +349,7 @@ func (c *checking) check(ctx context.Context) error {
 	if summary.Checked+summary.Skipped == 0 && !c.unread {
 		return coded(exitUnreadable, &hintError{problem: "there is no object in " + strings.Join(c.paths, " "), hint: "name files, folders, charts or kustomizations, or - for stdin"})
 	}
+	c.planFixes(ctx)
 	return nil
 }
 
@@ -426,6 +448,7 @@ func (c *checking) who() (user.Info, error) {
 
 // tell writes the report, and ends with the code that it comes to.
 func (c *checking) tell() error {
+	unwritten := c.writeFixes()
 	c.report.Sort()
 	if c.writeBaseline != "" {
 		if c.unread {
@@ -451,7 +474,9 @@ func (c *checking) tell() error {
 			c.report.Notes = append(c.report.Notes, fmt.Sprintf("%d findings of the baseline are not there any more: write it again with --write-baseline", stale))
 		}
 	}
-	if err := report.Write(c.cmd.OutOrStdout(), c.format, &c.report, report.Options{Color: color(c.cmd)}); err != nil {
+	if c.fix == fixDiff {
+		c.tellDiff()
+	} else if err := report.Write(c.cmd.OutOrStdout(), c.format, &c.report, report.Options{Color: color(c.cmd)}); err != nil {
 		return coded(exitInternal, err)
 	}
 	if f, ok := c.cmd.OutOrStdout().(*os.File); ok {
@@ -459,6 +484,9 @@ func (c *checking) tell() error {
 	}
 	if c.unread {
 		return coded(exitUnreadable, errors.New("some input cannot be read, or does not compile"))
+	}
+	if unwritten != nil {
+		return coded(exitInternal, unwritten)
 	}
 	for _, action := range []policy.Action{policy.Deny, policy.Warn, policy.Audit} {
 		if c.report.Count(action) > 0 && c.failOn != "never" {
