@@ -56,6 +56,46 @@ type Mutation struct {
 	IgnoreFailure bool
 }
 
+// Grouper is a Mutator that makes one mutation with others: what an object becomes is
+// for all of them to say together, where their own language has it so.
+type Grouper interface {
+	Mutator
+	// Group is a word that is equal for those of one group, and stands for the kind of
+	// their sources where mutators are put in order. Those of another Order are a group
+	// of their own.
+	Group() string
+	// MutateAll is Mutate for members of the group, which are in their order and match
+	// by their Selectors. trace says that the changes of each are wanted. An error is a
+	// MutationError, or is that of the first member.
+	MutateAll(ctx context.Context, r *Request, members []Mutator, trace bool) (*Changes, error)
+}
+
+// Changes are what a group came to.
+type Changes struct {
+	// Object is what they made; nil where there is nothing to change.
+	Object *unstructured.Unstructured
+	// By are the changes that led to it, in their order.
+	By []Change
+}
+
+// Change is what one mutator of a group did.
+type Change struct {
+	By Mutator
+	// Before and After are the object; nil where no trace was wanted.
+	Before, After *unstructured.Unstructured
+}
+
+// MutationError says which members of a group failed, or are why it did.
+type MutationError struct {
+	By  []Mutator
+	Err error
+}
+
+func (e *MutationError) Error() string { return e.Err.Error() }
+
+// Unwrap implements errors' interface.
+func (e *MutationError) Unwrap() error { return e.Err }
+
 // OrderAnnotation orders mutators of every engine. Its value is an integer.
 const OrderAnnotation = "gatehouse.io/mutation-order"
 

@@ -53,8 +53,8 @@ type Request struct {
 	namespaceErr error
 	asked        bool
 
-	mu   sync.Mutex
-	kept map[any]any
+	mu            sync.Mutex
+	kept, lasting map[any]any
 }
 
 type converted struct {
@@ -124,8 +124,17 @@ func (r *Request) Namespace(ctx context.Context) (*corev1.Namespace, error) {
 // changed: an engine's own form of the request. make may ask for what is kept by
 // other keys.
 func (r *Request) Kept(key any, make func() any) any {
+	return r.keep(&r.kept, key, make)
+}
+
+// Lasting is Kept for what outlives changes of the object: the budget of a request.
+func (r *Request) Lasting(key any, make func() any) any {
+	return r.keep(&r.lasting, key, make)
+}
+
+func (r *Request) keep(in *map[any]any, key any, make func() any) any {
 	r.mu.Lock()
-	v, ok := r.kept[key]
+	v, ok := (*in)[key]
 	r.mu.Unlock()
 	if ok {
 		return v
@@ -133,9 +142,9 @@ func (r *Request) Kept(key any, make func() any) any {
 	v = make()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.kept == nil {
-		r.kept = map[any]any{}
+	if *in == nil {
+		*in = map[any]any{}
 	}
-	r.kept[key] = v
+	(*in)[key] = v
 	return v
 }

@@ -49,6 +49,14 @@ func (s *Set) Mutate(ctx context.Context, r *Request) *Outcome {
 		}
 		last = last[:0]
 		for i, m := range matching {
+			if g, ok := m.(Grouper); ok {
+				if i > 0 && sameGroup(g, matching[i-1]) || pass > 0 && seen[i] == change {
+					continue // the first of a group has asked for all, or nothing is new
+				}
+				last = append(last, s.mutateGroup(ctx, out, recorder, r, g, matching[i:], &change)...)
+				seen[i] = change
+				continue
+			}
 			if pass > 0 && seen[i] == change || m.Mutation().MaxRuns > 0 && runs[i] >= m.Mutation().MaxRuns {
 				continue
 			}
@@ -97,6 +105,103 @@ func (s *Set) Mutate(ctx context.Context, r *Request) *Outcome {
 	}
 	out.recordDenials(recorder)
 	return out
+}
+
+func sameGroup(g Grouper, m Mutator) bool {
+	other, ok := m.(Grouper)
+	return ok && other.Group() == g.Group() && other.Mutation().Order == g.Mutation().Order
+}
+
+// mutateGroup asks the members of a group, which are the first of those given, and
+// returns the ones that changed the object. Where an Exception names one of these, all
+// are asked again without it.
+func (s *Set) mutateGroup(ctx context.Context, out *Outcome, recorder *gate.Recorder, r *Request, g Grouper, from []Mutator, change *int) (by []Mutator) {
+	n := slices.IndexFunc(from, func(m Mutator) bool { return !sameGroup(g, m) })
+	if n < 0 {
+		n = len(from)
+	}
+	members := slices.Clone(from[:n])
+	for len(members) > 0 {
+		began := s.opts.Now()
+		changes, err := mutateAll(ctx, g, r, members, recorder != nil)
+		took := s.opts.Now().Sub(began)
+		var culprits []Mutator
+		if err != nil {
+			culprits = members[:1]
+			if of := (*MutationError)(nil); errors.As(err, &of) && len(of.By) > 0 {
+				culprits, err = of.By, of.Err
+			}
+		} else {
+			for _, c := range changes.By {
+				if !slices.Contains(culprits, c.By) {
+					culprits = append(culprits, c.By)
+				}
+			}
+		}
+		excepted := slices.DeleteFunc(slices.Clone(culprits), func(m Mutator) bool { return !s.exceptMutator(ctx, out, recorder, r, m, err, took) })
+		if len(excepted) > 0 {
+			members = slices.DeleteFunc(members, func(m Mutator) bool { return slices.Contains(excepted, m) })
+			continue
+		}
+		if err != nil {
+			for _, m := range culprits {
+				s.meter(m, r).count(failed, took)
+				out.Denials = append(out.Denials, Said{By: m, Result: Result{Actions: []Action{Deny}, Err: err}})
+			}
+			return nil
+		}
+		for _, m := range members {
+			what := passed
+			if slices.Contains(culprits, m) {
+				what = changed
+			}
+			s.meter(m, r).count(what, took/time.Duration(len(members)))
+		}
+		if changes.Object == nil {
+			return nil
+		}
+		if recorder != nil {
+			for _, c := range changes.By {
+				if patch := Patch(c.Before.Object, c.After.Object); patch != nil {
+					recorder.Record(gate.Step{Gate: Gate, Part: Part, Opinion: gate.Mutate, Sources: []gate.Source{c.By.Source()}, Patch: patch, Took: took / time.Duration(len(members))})
+				}
+			}
+		}
+		if before, err := r.Object(); err != nil || reflect.DeepEqual(before.Object, changes.Object.Object) {
+			return nil
+		}
+		r.SetObject(changes.Object)
+		*change++
+		out.Changed = true
+		return culprits
+	}
+	return nil
+}
+
+// exceptMutator reports whether an Exception takes back what a mutator did, or that it
+// failed.
+func (s *Set) exceptMutator(ctx context.Context, out *Outcome, recorder *gate.Recorder, r *Request, m Mutator, err error, took time.Duration) bool {
+	said := Said{By: m, Result: Result{Message: "would change the object", Err: err}}
+	text := "it would change the object"
+	if err != nil {
+		said.Message = ""
+		text = said.sentence()
+	}
+	if said.Exception = s.opts.Exceptions.find(ctx, r, []gate.Source{m.Source()}, &said.Result, s.opts.Now()); said.Exception == nil {
+		return false
+	}
+	s.meter(m, r).count(letThrough, took)
+	out.Excepted = append(out.Excepted, said)
+	recorder.Record(exceptedStep(m.Source(), said.Exception, text, took))
+	return true
+}
+
+func mutateAll(ctx context.Context, g Grouper, r *Request, members []Mutator, trace bool) (changes *Changes, err error) {
+	if ctx.Err() != nil {
+		return nil, errTime
+	}
+	defer recovered(g.Source(), &err)
+	return g.MutateAll(ctx, r, members, trace)
 }
 
 func (s *Set) mutationFailed(ctx context.Context, out *Outcome, recorder *gate.Recorder, r *Request, m Mutator, err error, took time.Duration) {

@@ -74,12 +74,22 @@ func NewSet(policies []Policy, opts Options) *Set {
 		}
 	}
 	slices.SortStableFunc(mutators, func(a, b Mutator) int {
-		return cmp.Or(cmp.Compare(a.Mutation().stage(), b.Mutation().stage()), cmp.Compare(a.Mutation().Order, b.Mutation().Order), compareSources(a.Source(), b.Source()))
+		return cmp.Or(cmp.Compare(a.Mutation().stage(), b.Mutation().stage()), cmp.Compare(a.Mutation().Order, b.Mutation().Order), compareSources(rankOf(a), rankOf(b)))
 	})
 	slices.SortStableFunc(validators, func(a, b Validator) int { return compareSources(a.Source(), b.Source()) })
 	s.mutators.build(mutators)
 	s.validators.build(validators)
 	return s
+}
+
+// rankOf is a mutator's source, with the word of its group for a kind: those of a group
+// stand together, and within it in the order of kind, namespace and name.
+func rankOf(m Mutator) gate.Source {
+	source := m.Source()
+	if g, ok := m.(Grouper); ok {
+		return gate.Source{Kind: g.Group(), Namespace: source.Kind, Name: source.Namespace + "\x00" + source.Name, Part: source.Part}
+	}
+	return source
 }
 
 func compareSources(a, b gate.Source) int {

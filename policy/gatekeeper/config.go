@@ -12,7 +12,7 @@ import (
 )
 
 // exclusions are the namespaces that Configs leave out, by process.
-type exclusions struct{ admission, audit []Wildcard }
+type exclusions struct{ admission, audit, mutation []Wildcard }
 
 // add reads a Config, and returns the kinds that it has synced.
 func (x *exclusions) add(o policy.Object) ([]schema.GroupVersionKind, error) {
@@ -38,6 +38,9 @@ func (x *exclusions) add(o policy.Object) ([]schema.GroupVersionKind, error) {
 		if slices.Contains(m.Processes, "*") || slices.Contains(m.Processes, "webhook") {
 			x.admission = append(x.admission, m.ExcludedNamespaces...)
 		}
+		if slices.Contains(m.Processes, "*") || slices.Contains(m.Processes, "mutation-webhook") {
+			x.mutation = append(x.mutation, m.ExcludedNamespaces...)
+		}
 		if slices.Contains(m.Processes, "*") || slices.Contains(m.Processes, "audit") {
 			x.audit = append(x.audit, m.ExcludedNamespaces...)
 		}
@@ -51,10 +54,18 @@ func (x *exclusions) add(o policy.Object) ([]schema.GroupVersionKind, error) {
 
 // covers reports whether a request is in a namespace that is left out.
 func (x *exclusions) covers(a *asked, r *policy.Request) bool {
-	list := x.admission
 	if r.Background {
-		list = x.audit
+		return covers(x.audit, a, r)
 	}
+	return covers(x.admission, a, r)
+}
+
+// coversMutation is covers for mutators.
+func (x *exclusions) coversMutation(a *asked, r *policy.Request) bool {
+	return covers(x.mutation, a, r)
+}
+
+func covers(list []Wildcard, a *asked, r *policy.Request) bool {
 	if len(list) == 0 {
 		return false
 	}

@@ -15,8 +15,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/gatehouse-io/gatehouse/gate"
 	"github.com/gatehouse-io/gatehouse/policy"
 	"github.com/gatehouse-io/gatehouse/policy/cel"
+	"github.com/gatehouse-io/gatehouse/policy/gatekeeper/provider"
 )
 
 // Options shape an Engine.
@@ -29,6 +31,8 @@ type Options struct {
 	// AllOperations asks constraints about every operation, as gator does. Default:
 	// creations and updates, and what an annotation names.
 	AllOperations bool
+	// Providers asks external data providers. Default: none is allowed.
+	Providers *provider.Client
 }
 
 func (o *Options) point() string { return orElse(o.Point, PointAdmission) }
@@ -53,8 +57,11 @@ type Engine struct {
 	constraints map[string]*keptConstraint
 	// leaving are in the driver for those who hold the Set before: requests that are
 	// being judged.
-	leaving []func(context.Context)
+	leaving  []func(context.Context)
+	mutators map[string]*keptMutator
+	group    *mutatorGroup
 
+	providers *provider.Client
 	inventory inventory
 }
 
@@ -81,7 +88,12 @@ func New(opts Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build the driver of Rego: %w", err)
 	}
-	return &Engine{opts: opts, driver: driver}, nil
+	if opts.Providers == nil {
+		if opts.Providers, err = provider.New(provider.Options{}); err != nil {
+			return nil, err
+		}
+	}
+	return &Engine{opts: opts, driver: driver, providers: opts.Providers}, nil
 }
 
 // Name implements policy.Engine.
@@ -107,10 +119,13 @@ func (e *Engine) Compile(objects []policy.Object) (loaded policy.Loaded) {
 		leave(ctx)
 	}
 	e.leaving = nil
-	problem := func(o policy.Object, err error, hint string, inForce bool) {
-		loaded.Problems = append(loaded.Problems, policy.Problem{Source: o.Source, Message: err.Error(), Hint: hint, InForce: inForce})
+	problemAt := func(source gate.Source, err error, hint string, inForce bool) {
+		loaded.Problems = append(loaded.Problems, policy.Problem{Source: source, Message: err.Error(), Hint: hint, InForce: inForce})
 	}
+	problem := func(o policy.Object, err error, hint string, inForce bool) { problemAt(o.Source, err, hint, inForce) }
 	nextTemplates := map[string]*keptTemplate{}
+	nextMutators := map[string]*keptMutator{}
+	var offered []*provider.Provider
 	var excluded exclusions
 	var synced []schema.GroupVersionKind
 	for _, o := range objects {
@@ -130,7 +145,25 @@ func (e *Engine) Compile(objects []policy.Object) (loaded policy.Loaded) {
 			}
 			synced = append(synced, more...)
 		case syncGroup: // what templates look up is read from the cluster anyway
-		case mutationsGroup, expansionGroup, providersGroup:
+		case mutationsGroup:
+			kept, err := e.mutator(o)
+			if err != nil {
+				problem(o, err, "correct the mutator", kept != nil)
+			}
+			if kept != nil {
+				nextMutators[o.GetKind()+"/"+o.GetName()] = kept
+			}
+		case providersGroup:
+			p, err := provider.Read(o.Unstructured)
+			if err != nil {
+				problem(o, err, "correct the Provider", false)
+				continue
+			}
+			offered = append(offered, p)
+			if err := e.providers.Allows(p); err != nil {
+				problem(o, err, "only providers that are named there are asked", false)
+			}
+		case expansionGroup:
 			problem(o, fmt.Errorf("the kind %s of Gatekeeper is not read yet", o.GetKind()), "leave Gatekeeper in charge of it until then, or write it as a MutatingAdmissionPolicy", false)
 		}
 	}
@@ -193,6 +226,9 @@ func (e *Engine) Compile(objects []policy.Object) (loaded policy.Loaded) {
 		}
 	}
 	e.constraints = nextConstraints
+	e.mutators = nextMutators
+	e.providers.Serve(offered)
+	loaded.Policies = append(loaded.Policies, e.mutatorsInForce(&excluded, problemAt)...)
 	return loaded
 }
 

@@ -76,6 +76,13 @@ func request(operation admission.Operation, o, old *unstructured.Unstructured, k
 		&metav1.CreateOptions{}, false, &user.DefaultInfo{Name: "jane", Groups: []string{"devs"}}), nil, known)
 }
 
+// requestIn is one in a namespace that the object need not name.
+func requestIn(operation admission.Operation, o *unstructured.Unstructured, namespace, username string, known policy.Cluster) *policy.Request {
+	kind := o.GroupVersionKind()
+	return policy.NewRequest(admission.NewAttributesRecord(o, nil, kind, namespace, o.GetName(), kind.GroupVersion().WithResource(strings.ToLower(kind.Kind)+"s"), "", operation,
+		&metav1.CreateOptions{}, false, &user.DefaultInfo{Name: username}), nil, known)
+}
+
 // rego is a ConstraintTemplate with this body, and a constraint of it.
 func rego(kind, body, spec string) string {
 	return fmt.Sprintf(`apiVersion: templates.gatekeeper.sh/v1
@@ -176,7 +183,7 @@ func TestWhatDoesNotCompile(t *testing.T) {
 		rego("Bad", always, "{match: {labelSelector: {matchExpressions: [{key: a, operator: Near}]}}}"):             "labelSelector",
 		strings.Replace(rego("Bad", always, "{}"), "metadata: {name: bad}", "metadata: {name: other}", 1):           `is not "bad"`,
 		"apiVersion: constraints.gatekeeper.sh/v1beta1\nkind: Nowhere\nmetadata: {name: x}\nspec: {}":               "there is no ConstraintTemplate",
-		"apiVersion: mutations.gatekeeper.sh/v1\nkind: Assign\nmetadata: {name: x}\nspec: {}":                       "is not read yet",
+		"apiVersion: mutations.gatekeeper.sh/v1\nkind: Assign\nmetadata: {name: x}\nspec: {}":                       "spec.applyTo: there must be",
 	} {
 		loaded := engine(t).Compile(objects(t, text))
 		if len(loaded.Problems) == 0 || !strings.Contains(loaded.Problems[0].Message, want) {

@@ -37,6 +37,7 @@ type Question struct {
 	// Expand are the objects of a cluster, with mutators and ExpansionTemplates among
 	// them; what becomes of each is Answer.Expanded.
 	Expand  []*unstructured.Unstructured
+	Worlds  []World
 	Reviews []Review
 	// Rounds is how often all reviews are asked again, to measure. 0: not at all.
 	Rounds int
@@ -58,6 +59,7 @@ type Answer struct {
 	// ReviewErrors are beside Results.
 	ReviewErrors []string
 	Expanded     []*unstructured.Unstructured
+	Worlds       []*Mutated
 
 	// SetupNanoseconds is how long templates, constraints and data took.
 	SetupNanoseconds int64
@@ -137,6 +139,19 @@ func (q *Question) answer(ctx context.Context) (*Answer, error) {
 	if len(q.Expand) > 0 {
 		if a.Expanded, err = expand.Expand(q.Expand); err != nil {
 			a.Errors = append(a.Errors, "expand: "+err.Error())
+		}
+	}
+	if len(q.Worlds) > 0 {
+		watcher, err := watchedCertificate()
+		if err != nil {
+			return nil, err
+		}
+		for i := range q.Worlds {
+			mutated, err := q.Worlds[i].mutate(ctx, watcher)
+			if err != nil {
+				return nil, err
+			}
+			a.Worlds = append(a.Worlds, mutated)
 		}
 	}
 	asked := make([]any, len(q.Reviews))
