@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"github.com/gatehouse-io/gatehouse/cluster"
 	"github.com/gatehouse-io/gatehouse/gate"
 	"github.com/gatehouse-io/gatehouse/policy"
+	"github.com/gatehouse-io/gatehouse/policy/gatekeeper/location"
 )
 
 // oracle asks Gatekeeper's own libraries; the test is skipped where their program is
@@ -374,4 +376,136 @@ func TestMutationAgainstGatekeeper(t *testing.T) {
 			t.Errorf("the comparison is empty of %s", kind)
 		}
 	}
+}
+
+// TestLocationsAgainstGatekeeper reads texts by chance as locations.
+func TestLocationsAgainstGatekeeper(t *testing.T) {
+	c := chance{rand.New(rand.NewPCG(11, 12))}
+	question := struct{ Locations []string }{}
+	for range 20_000 {
+		var b strings.Builder
+		for range c.IntN(12) {
+			b.WriteString(c.pick("a", "spec", ".", ".", "[", "]", ":", "*", " ", `"`, "'", `\\`, "1", "80", "name: ", "[name: *]", "[k: 1].", "_-", "\t", "ä", "\x00", `"x.y"`))
+		}
+		question.Locations = append(question.Locations, b.String())
+	}
+	var answer struct{ Locations []location.Location }
+	oracle(t, question, &answer)
+	read := 0
+	for i, text := range question.Locations {
+		theirs := answer.Locations[i]
+		ours, err := location.Parse(text)
+		if (err == nil) != (theirs != nil) {
+			t.Errorf("%q: we say %v %v, Gatekeeper %v", text, ours, err, theirs)
+			continue
+		}
+		if theirs == nil {
+			continue
+		}
+		read++
+		if len(ours)+len(theirs) > 0 && !reflect.DeepEqual(theirs, ours) {
+			t.Errorf("%q: we read %q, Gatekeeper %q", text, ours, theirs)
+		}
+	}
+	t.Logf("%d texts, of which %d are locations: the same", len(question.Locations), read)
+	if read < 1000 {
+		t.Errorf("the comparison is empty: %d", read)
+	}
+}
+
+// TestMutationFixtures has Gatekeeper's own fixtures of mutators mutate the objects of
+// its fixtures, each mutator alone and all together.
+func TestMutationFixtures(t *testing.T) {
+	dir := gatekeeperSource(t)
+	var question struct{ Worlds []world }
+	var all []policy.Object
+	known := &cluster.Known{}
+	known.Seal()
+	var others []*unstructured.Unstructured
+	for _, pattern := range []string{"test/bats/tests/mutations/*.yaml", "demo/mutation/*.yaml", "config/samples/mutations*.yaml", "test/expansion/*.yaml", "test/gator/expand/fixtures/*/input/*.yaml"} {
+		files, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var documents []string
+			for document := range strings.SplitSeq("\n"+string(data), "\n---") {
+				if strings.Contains("\n"+document, "\nkind:") {
+					documents = append(documents, document)
+				}
+			}
+			for _, o := range objects(t, strings.Join(documents, "\n---\n")) {
+				if o.GroupVersionKind().Group == "mutations.gatekeeper.sh" {
+					o.SetName(fmt.Sprintf("%s-%d", o.GetName(), len(all)))
+					o.Source.Name = o.GetName()
+					if parameters, ok, _ := unstructured.NestedMap(o.Object, "spec", "parameters"); ok && o.GetKind() == "ModifySet" && parameters["operation"] == nil {
+						// The definition of the kind has this default.
+						_ = unstructured.SetNestedField(o.Object, "merge", "spec", "parameters", "operation")
+					}
+					all = append(all, o)
+				} else {
+					others = append(others, o.Unstructured)
+				}
+			}
+		}
+	}
+	seen := func() (m []mutable) {
+		for _, o := range others {
+			one := mutable{Object: o.DeepCopy(), In: o.GetNamespace(), Operation: "CREATE"}
+			if o.GetKind() == "Namespace" {
+				one.Namespace = o.DeepCopy()
+			}
+			m = append(m, one)
+		}
+		return m
+	}
+	together := world{Objects: seen()}
+	for _, o := range all {
+		question.Worlds = append(question.Worlds, world{Mutators: []*unstructured.Unstructured{o.Unstructured}, Objects: seen()})
+		together.Mutators = append(together.Mutators, o.Unstructured)
+	}
+	question.Worlds = append(question.Worlds, together)
+	var answer struct{ Worlds []*mutated }
+	oracle(t, question, &answer)
+	same, changed := 0, 0
+	for i, w := range question.Worlds {
+		var policies []policy.Object
+		for _, u := range w.Mutators {
+			policies = append(policies, policy.Object{Unstructured: u, Source: gate.Source{Kind: u.GetKind(), Name: u.GetName()}})
+		}
+		loaded := engine(t).Compile(policies)
+		if want := len(answer.Worlds[i].Refused) + len(answer.Worlds[i].Conflicting); len(loaded.Problems) != want {
+			t.Errorf("world %d: %v, Gatekeeper: %v", i, loaded.Problems, answer.Worlds[i])
+		}
+		set := policy.NewSet(loaded.Policies, policy.Options{})
+		for j := range w.Objects {
+			r := requestIn(admission.Create, w.Objects[j].Object, w.Objects[j].In, "", known)
+			out := set.Mutate(context.Background(), r)
+			got, _ := r.Object()
+			if refused := answer.Worlds[i].Errors[j] != ""; refused != (len(out.Denials) > 0) || !refused && !reflect.DeepEqual(got.Object, answer.Worlds[i].Objects[j]) {
+				t.Errorf("world %d, %s %s:\n ours %v %s\ntheirs %v %s", i, got.GetKind(), got.GetName(), got, out.Message(), answer.Worlds[i].Objects[j], answer.Worlds[i].Errors[j])
+				continue
+			}
+			same++
+			if out.Changed {
+				changed++
+			}
+		}
+	}
+	t.Logf("Gatekeeper's fixtures: %d mutators, %d objects; %d of %d the same, %d of them changed", len(all), len(others), same, len(question.Worlds)*len(others), changed)
+}
+
+// gatekeeperSource is Gatekeeper's own source, in the module cache.
+func gatekeeperSource(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command("go", "-C", "../../test/oracle/gatekeeper", "list", "-m", "-f", "{{.Dir}}", "github.com/open-policy-agent/gatekeeper/v3").Output()
+	dir := strings.TrimSpace(string(out))
+	if err != nil || dir == "" {
+		t.Skipf("the source of Gatekeeper is not here: %v", err)
+	}
+	return dir
 }

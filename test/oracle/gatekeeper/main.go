@@ -19,6 +19,7 @@ import (
 	"github.com/open-policy-agent/gatekeeper/v3/pkg/gator"
 	"github.com/open-policy-agent/gatekeeper/v3/pkg/gator/expand"
 	"github.com/open-policy-agent/gatekeeper/v3/pkg/gator/reader"
+	"github.com/open-policy-agent/gatekeeper/v3/pkg/mutation/path/parser"
 	"github.com/open-policy-agent/gatekeeper/v3/pkg/mutation/types"
 	"github.com/open-policy-agent/gatekeeper/v3/pkg/target"
 	"github.com/open-policy-agent/gatekeeper/v3/pkg/util"
@@ -36,9 +37,11 @@ type Question struct {
 	Templates, Constraints, Data []*unstructured.Unstructured
 	// Expand are the objects of a cluster, with mutators and ExpansionTemplates among
 	// them; what becomes of each is Answer.Expanded.
-	Expand  []*unstructured.Unstructured
-	Worlds  []World
-	Reviews []Review
+	Expand []*unstructured.Unstructured
+	Worlds []World
+	// Locations are texts to parse; Answer.Locations has the nodes of each, or null.
+	Locations []string
+	Reviews   []Review
 	// Rounds is how often all reviews are asked again, to measure. 0: not at all.
 	Rounds int
 }
@@ -51,6 +54,14 @@ type Review struct {
 	Plain bool
 }
 
+// Node is one of a location.
+type Node struct {
+	List  bool
+	Name  string
+	Value any
+	All   bool
+}
+
 // Answer is what came of it.
 type Answer struct {
 	// Errors are of templates, constraints, data and expansion, in this order.
@@ -60,6 +71,7 @@ type Answer struct {
 	ReviewErrors []string
 	Expanded     []*unstructured.Unstructured
 	Worlds       []*Mutated
+	Locations    [][]Node
 
 	// SetupNanoseconds is how long templates, constraints and data took.
 	SetupNanoseconds int64
@@ -153,6 +165,22 @@ func (q *Question) answer(ctx context.Context) (*Answer, error) {
 			}
 			a.Worlds = append(a.Worlds, mutated)
 		}
+	}
+	for _, text := range q.Locations {
+		parsed, err := parser.Parse(text)
+		var nodes []Node
+		if err == nil {
+			nodes = []Node{}
+		}
+		for _, n := range parsed.Nodes {
+			switch of := n.(type) {
+			case *parser.Object:
+				nodes = append(nodes, Node{Name: of.Reference})
+			case *parser.List:
+				nodes = append(nodes, Node{List: true, Name: of.KeyField, Value: of.KeyValue, All: of.Glob})
+			}
+		}
+		a.Locations = append(a.Locations, nodes)
 	}
 	asked := make([]any, len(q.Reviews))
 	for i := range q.Reviews {
