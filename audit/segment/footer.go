@@ -8,13 +8,13 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// longestBound is the longest text that is kept as a bound of a column. The library
-// keeps each whole, and a body of megabytes has no place in a footer.
+// longestBound is the longest text that is kept as a bound of a row group.
 const longestBound = 64
 
-// mendFooter takes out of a file's end what other engines would be misled by: bounds of
-// bodies, which the library writes as empty where it is told to leave them out, so that
-// an engine would find no body equal to anything; and bounds that are very long.
+// mendFooter takes long bounds out of a file's end. The library keeps the least and the
+// greatest value of a row group whole, and a body of megabytes has no place in a footer;
+// told to leave bounds out, it writes empty ones, by which another engine would find no
+// value equal to anything. Bounds of pages are cut to 16 bytes, and stay.
 func mendFooter(end []byte) ([]byte, error) {
 	const tail = 8 // length of the footer, and PAR1
 	if len(end) < tail {
@@ -32,14 +32,9 @@ func mendFooter(end []byte) ([]byte, error) {
 	}
 	for i := range meta.RowGroups {
 		for leaf := range meta.RowGroups[i].Columns {
-			c := &meta.RowGroups[i].Columns[leaf]
-			stats := &c.MetaData.Statistics
-			body := leaf == colRequest || leaf == colResponse
-			if body || len(stats.MinValue) > longestBound || len(stats.MaxValue) > longestBound {
+			stats := &meta.RowGroups[i].Columns[leaf].MetaData.Statistics
+			if len(stats.MinValue) > longestBound || len(stats.MaxValue) > longestBound {
 				stats.MinValue, stats.MaxValue, stats.Min, stats.Max = nil, nil, nil, nil
-			}
-			if body {
-				c.ColumnIndexOffset, c.ColumnIndexLength = 0, 0
 			}
 		}
 	}

@@ -128,3 +128,73 @@ func TestEventsComeBack(t *testing.T) {
 		}
 	}
 }
+
+// randomFilter asks for some of what randomEvent makes.
+func randomFilter(r *rand.Rand, events []*audit.Event) (f audit.Filter) {
+	some := func(to *[]string, of ...string) {
+		if r.IntN(6) == 0 {
+			for range 1 + r.IntN(2) {
+				*to = append(*to, pick(r, of...))
+			}
+		}
+	}
+	at := func() time.Time {
+		return events[r.IntN(len(events))].Time.Add(time.Duration(r.IntN(3)-1) * 500 * time.Nanosecond)
+	}
+	if r.IntN(3) == 0 {
+		f.From = at()
+	}
+	if r.IntN(3) == 0 {
+		f.To = at()
+	}
+	some(&f.IDs, events[r.IntN(len(events))].ID, events[r.IntN(len(events))].ID, "*7", "f*", "no")
+	some(&f.Stages, audit.StageComplete, audit.StageStarted, "Resp*", "*")
+	some(&f.Users, "jane", "bob", "root", "system:*", "*node*", "", "nobody", "*")
+	some(&f.Groups, "dev", "admins", "system:*", "none", "*")
+	some(&f.Verbs, "get", "list", "w*", "none", "")
+	some(&f.Resources, "pods", "secrets", "pods/exec", "pods/*", "*", "deployments.apps", "*.apps", "*/*", "", "none")
+	some(&f.Namespaces, "shop", "", "*e*", "none")
+	some(&f.Names, "a", "web-*", "*7", "", "none")
+	some(&f.Codes, "200", "4xx", "5XX", "000", "999", "bad")
+	some(&f.Decisions, "allow", "forbid", "", "*", "none")
+	some(&f.IPs, "10.0.0.1", "10.*", "none", "*")
+	some(&f.UserAgents, "kubectl*", "curl/8", "", "none")
+	some(&f.Sources, "serve", "gke", "none")
+	if r.IntN(6) == 0 {
+		f.URIContains = pick(r, "shop", "pods/a", "x=1", "?x=19", "none", "\x00\x00", "/api/v1/namespaces/shop/pods/a?x=3")
+	}
+	return f
+}
+
+func TestScansAsMemoryDoes(t *testing.T) {
+	for seed := range uint64(4) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		events := randomEvents(r, []int{1, 300, 4097, 20_000}[seed])
+		m := &audit.Memory{}
+		m.Add(events...)
+		s, _, _ := write(t, events)
+		matched := 0
+		for range 400 {
+			scan := audit.Scan{Filter: randomFilter(r, events), Order: audit.Order(r.IntN(2)), Bodies: r.IntN(2) == 0}
+			if r.IntN(3) == 0 {
+				scan.Limit = 1 + r.IntN(20)
+			}
+			got := collect(s.Scan(context.Background(), scan), t)
+			want := collect(m.Scan(context.Background(), scan), t)
+			matched += len(got)
+			if len(got) != len(want) {
+				t.Fatalf("%d events, not %d: %+v", len(got), len(want), scan)
+			}
+			for i := range got {
+				w := *want[i]
+				if !scan.Bodies {
+					w.Request, w.Response = nil, nil
+				}
+				if !reflect.DeepEqual(got[i], &w) {
+					t.Fatalf("event %d of %+v: got\n%+v\nnot\n%+v", i, scan, got[i], &w)
+				}
+			}
+		}
+		t.Logf("%d events, %d matched", len(events), matched)
+	}
+}

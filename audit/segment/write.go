@@ -20,8 +20,9 @@ import (
 const (
 	// rowsPerGroup bounds a row group, and so the dictionaries that a reader holds.
 	rowsPerGroup = 1 << 18
-	// batch is how many rows are handed to a column at once.
-	batch = 1024
+	// batch is how many rows are handed to a column at once: what all columns gather fits
+	// in a processor's cache.
+	batch = 256
 	// pageBytes is where a page ends. Indexes of a dictionary take 4 bytes a row, so that
 	// pages of such columns have some 16,000 rows, and those of unique texts some 2,000.
 	pageBytes = 64 << 10
@@ -77,7 +78,6 @@ func NewWriter(w io.Writer) *Writer {
 			parquet.SplitBlockFilter(12, "user_name"),
 			parquet.SplitBlockFilter(12, "name"),
 		),
-		parquet.SkipPageBounds("request_object"), parquet.SkipPageBounds("response_object"),
 	)}
 	for i, c := range sw.file.ColumnWriters() {
 		sw.columns[i] = columnWriter{to: c, index: i, values: make([]parquet.Value, 0, batch)}
@@ -192,7 +192,7 @@ func (w *Writer) flush() error {
 // event adds one row to every column.
 func (w *Writer) event(e *audit.Event) {
 	c := &w.columns
-	c[colTime].add(parquet.Int64Value(e.Time.UnixMicro()), 0, 0)
+	c[colTime].flat(parquet.Int64Value(e.Time.UnixMicro()))
 	if e.Received.IsZero() {
 		c[colReceived].add(parquet.NullValue(), 0, 0)
 	} else {
@@ -222,14 +222,14 @@ func (w *Writer) event(e *audit.Event) {
 	c[colName].text(e.Name)
 	c[colObjectUID].text(e.ObjectUID)
 	c[colResourceVersion].text(e.ResourceVersion)
-	c[colCode].add(parquet.Int32Value(e.Code), 0, 0)
+	c[colCode].flat(parquet.Int32Value(e.Code))
 	c[colStatus].text(e.Status)
 	c[colStatusReason].text(e.StatusReason)
 	c[colMessage].text(e.Message)
 	w.annotations(e.Annotations)
 	c[colRequest].body(e.Request)
 	c[colResponse].body(e.Response)
-	c[colTruncated].add(parquet.BooleanValue(e.Truncated), 0, 0)
+	c[colTruncated].flat(parquet.BooleanValue(e.Truncated))
 	c[colSource].text(e.Source)
 	c[colUnknown].list(e.Unknown)
 }
@@ -306,15 +306,18 @@ type columnWriter struct {
 	long   int // bytes of long texts in the row group
 }
 
+// add adds a value with its levels, and text one of a column that has none.
 func (c *columnWriter) add(v parquet.Value, repetition, definition int) {
 	c.values = append(c.values, v.Level(repetition, definition, c.index))
 }
+
+func (c *columnWriter) flat(v parquet.Value) { c.values = append(c.values, v) }
 
 func (c *columnWriter) text(s string) {
 	if len(s) > longText {
 		c.long += len(s)
 	}
-	c.values = append(c.values, textValue(s).Level(0, 0, c.index))
+	c.values = append(c.values, textValue(s))
 }
 
 func (c *columnWriter) list(all []string) {
