@@ -246,16 +246,21 @@ func simplest(names []string) []string {
 }
 
 func (w *webhooks) resources(s *policy.Selector, group string) []string {
-	if s.Resources != nil {
+	wholes := slices.Equal(s.Resources, []string{"*"}) // no subresources
+	anyKind := s.Kinds == nil || slices.Contains(s.Kinds, "*") || group == "*"
+	switch {
+	case s.Resources != nil && (!wholes || anyKind):
 		return s.Resources
-	}
-	if s.Kinds == nil || slices.Contains(s.Kinds, "*") || group == "*" {
+	case anyKind:
 		return []string{"*/*"}
 	}
 	var all []string
 	for _, kind := range s.Kinds {
 		// A kind that is not served yet is looked for again when its definition comes.
 		all = append(all, w.kinds.Resources(schema.GroupKind{Group: group, Kind: kind})...)
+	}
+	if wholes {
+		all = slices.DeleteFunc(all, func(name string) bool { return strings.Contains(name, "/") })
 	}
 	return all
 }

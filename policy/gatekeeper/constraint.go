@@ -36,6 +36,8 @@ type constraint struct {
 	match    *Match
 	sources  []gate.Source
 	on       []policy.Selector
+	// operations that it is asked about; nil for all.
+	operations []admission.Operation
 	// actions at admission, and of a scan.
 	actions, audit []policy.Action
 	cel            *cel.Constraint
@@ -86,6 +88,7 @@ func (e *Engine) newConstraint(o policy.Object, t *template, excluded *exclusion
 			operations = append(operations, op)
 		}
 	}
+	c.operations = operations
 	kinds := c.match.Kinds
 	if len(kinds) == 0 {
 		kinds = []Kinds{{}}
@@ -116,16 +119,18 @@ func orElse(one, other string) string {
 	return other
 }
 
+// actionNames are Gatekeeper's words.
+var actionNames = map[string]policy.Action{"deny": policy.Deny, "warn": policy.Warn, "dryrun": policy.Audit}
+
 // actionsOf are what a constraint asks for at an enforcement point.
 func actionsOf(o *unstructured.Unstructured, point string) ([]policy.Action, error) {
-	named := map[string]policy.Action{"deny": policy.Deny, "warn": policy.Warn, "dryrun": policy.Audit}
 	spec, _ := o.Object["spec"].(map[string]any)
 	stated, _ := spec["enforcementAction"].(string)
 	if stated == "" {
 		stated = "deny"
 	}
 	if stated != "scoped" {
-		action, ok := named[stated]
+		action, ok := actionNames[stated]
 		if !ok {
 			return nil, fmt.Errorf("spec.enforcementAction: %q is none of deny, warn, dryrun and scoped", stated)
 		}
@@ -147,7 +152,7 @@ func actionsOf(o *unstructured.Unstructured, point string) ([]policy.Action, err
 	}
 	actions := []policy.Action{}
 	for i, s := range scoped {
-		action, ok := named[s.Action]
+		action, ok := actionNames[s.Action]
 		if !ok {
 			return nil, fmt.Errorf("spec.scopedEnforcementActions[%d].action: %q is none of deny, warn and dryrun", i, s.Action)
 		}
@@ -170,6 +175,8 @@ type asked struct {
 	err         error
 	// review is input.review; made when the first constraint in Rego asks.
 	review map[string]any
+	// source is Generated for what an ExpansionTemplate made; empty for Original.
+	source string
 }
 
 type askedKey struct{}
@@ -216,7 +223,7 @@ func (c *constraint) concerns(a *asked, r *policy.Request) (bool, error) {
 		if o == nil {
 			continue
 		}
-		if ok, err := c.match.matches(o, a.ns, sourceOriginal); ok || err != nil {
+		if ok, err := c.match.matches(o, a.ns, orElse(a.source, sourceOriginal)); ok || err != nil {
 			return ok, err
 		}
 	}

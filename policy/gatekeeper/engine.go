@@ -57,9 +57,10 @@ type Engine struct {
 	constraints map[string]*keptConstraint
 	// leaving are in the driver for those who hold the Set before: requests that are
 	// being judged.
-	leaving  []func(context.Context)
-	mutators map[string]*keptMutator
-	group    *mutatorGroup
+	leaving    []func(context.Context)
+	mutators   map[string]*keptMutator
+	expansions map[string]*keptExpansion
+	group      *mutatorGroup
 
 	providers *provider.Client
 	inventory inventory
@@ -125,6 +126,7 @@ func (e *Engine) Compile(objects []policy.Object) (loaded policy.Loaded) {
 	problem := func(o policy.Object, err error, hint string, inForce bool) { problemAt(o.Source, err, hint, inForce) }
 	nextTemplates := map[string]*keptTemplate{}
 	nextMutators := map[string]*keptMutator{}
+	nextExpansions := map[string]*keptExpansion{}
 	var offered []*provider.Provider
 	var excluded exclusions
 	var synced []schema.GroupVersionKind
@@ -164,7 +166,13 @@ func (e *Engine) Compile(objects []policy.Object) (loaded policy.Loaded) {
 				problem(o, err, "only providers that are named there are asked", false)
 			}
 		case expansionGroup:
-			problem(o, fmt.Errorf("the kind %s of Gatekeeper is not read yet", o.GetKind()), "leave Gatekeeper in charge of it until then, or write it as a MutatingAdmissionPolicy", false)
+			kept, err := e.expansion(o)
+			if err != nil {
+				problem(o, err, "correct the ExpansionTemplate", kept != nil)
+			}
+			if kept != nil {
+				nextExpansions[o.GetName()] = kept
+			}
 		}
 	}
 	for name, kept := range e.templates {
@@ -226,9 +234,10 @@ func (e *Engine) Compile(objects []policy.Object) (loaded policy.Loaded) {
 		}
 	}
 	e.constraints = nextConstraints
-	e.mutators = nextMutators
+	e.mutators, e.expansions = nextMutators, nextExpansions
 	e.providers.Serve(offered)
 	loaded.Policies = append(loaded.Policies, e.mutatorsInForce(&excluded, problemAt)...)
+	loaded.Policies = append(loaded.Policies, e.expansionsInForce(&excluded, problemAt)...)
 	return loaded
 }
 

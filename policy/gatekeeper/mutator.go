@@ -1,6 +1,7 @@
 package gatekeeper
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -258,16 +259,14 @@ func among(list, allowed []string) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(one string) bool { return !anyOf(allowed, one) })
 }
 
+// selectorOf is for requests about objects of some kinds, but not about parts of them.
 func selectorOf(operations []admission.Operation, groups, kinds []string) policy.Selector {
-	s := policy.Selector{Operations: operations}
+	s := policy.Selector{Operations: operations, Resources: []string{"*"}}
 	if len(groups) > 0 && !slices.Contains(groups, "*") {
 		s.Groups = groups
 	}
 	if len(kinds) > 0 && !slices.Contains(kinds, "*") {
 		s.Kinds = kinds
-	}
-	if s.Groups == nil || s.Kinds == nil {
-		s.Resources = []string{"*"} // else the kinds say it
 	}
 	return s
 }
@@ -372,5 +371,6 @@ func (e *Engine) mutatorsInForce(excluded *exclusions, problem func(source gate.
 		policies = append(policies, m)
 		e.group.inForce = append(e.group.inForce, m)
 	}
+	slices.SortStableFunc(e.group.inForce, func(a, b *mutator) int { return cmp.Compare(a.how.Order, b.how.Order) })
 	return policies
 }

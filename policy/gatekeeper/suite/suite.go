@@ -162,11 +162,11 @@ func load(dir string, t *test, opts Options) ([]policy.Policy, error) {
 	if t.Template == "" || t.Constraint == "" {
 		return nil, errors.New("a test needs template and constraint")
 	}
-	if t.Expansion != "" {
-		return nil, errors.New("expansions are not read yet")
-	}
 	var all []policy.Object
-	for _, name := range []string{t.Template, t.Constraint} {
+	for _, name := range []string{t.Template, t.Constraint, t.Expansion} {
+		if name == "" {
+			continue // a test need not have an expansion
+		}
 		objects, err := read(filepath.Join(dir, name))
 		if err != nil {
 			return nil, err
