@@ -390,7 +390,10 @@ func (d *Decoder) status(n jsondoc.Node, e *audit.Event) error {
 			}
 			e.Code = int32(code)
 		case 6, 7:
-			if d.doc.Len(i) > 0 {
+			switch {
+			case d.doc.Kind(i) != jsondoc.Object && d.doc.Kind(i) != jsondoc.Null:
+				err = d.fault(i, "responseStatus."+statusFields[which], "not an object")
+			case d.doc.Len(i) > 0:
 				d.Omitted++
 			}
 		}

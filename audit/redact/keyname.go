@@ -1,10 +1,13 @@
 package redact
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // normal is a key in lower case without what people put between its words, in buf. Keys
 // that are longer than any word we look for are cut at the front.
-func normal(key []byte, buf *[48]byte) string {
+func normal(key []byte, buf *[48]byte) []byte {
 	if len(key) > 2*len(buf) {
 		key = key[len(key)-2*len(buf):]
 	}
@@ -26,7 +29,7 @@ func normal(key []byte, buf *[48]byte) string {
 		buf[n] = c
 		n++
 	}
-	return string(buf[:n])
+	return buf[:n]
 }
 
 // credentials are keys whose text is a credential in whatever object they stand. None of
@@ -47,7 +50,7 @@ func namesCredential(key []byte) bool {
 		return false
 	}
 	var buf [48]byte
-	return credentials[normal(key, &buf)]
+	return credentials[string(normal(key, &buf))]
 }
 
 // namesLabels reports whether the members of an object are labels, which replay reads.
@@ -64,17 +67,17 @@ func namesLabels(key []byte) bool {
 func namesSetting(key string) bool {
 	var buf [48]byte
 	name := normal([]byte(key), &buf)
-	switch name {
+	switch string(name) {
 	case "pass", "pwd", "auth", "authorization":
 		return true
 	}
-	for _, harmless := range []string{"name", "ref", "path", "file", "dir", "url", "ttl", "type", "enabled", "length", "expiry", "expiration", "seconds", "issuer", "count", "max", "min"} {
-		if strings.HasSuffix(name, harmless) {
+	for _, suffix := range harmless {
+		if bytes.HasSuffix(name, suffix) {
 			return false
 		}
 	}
-	for _, word := range []string{"password", "passwd", "passphrase", "secret", "token", "credential", "privatekey", "apikey", "accesskey", "kubeconfig", "dockerconfig", "dockercfg", "clientkey", "connectionstring"} {
-		if strings.Contains(name, word) {
+	for _, word := range suspect {
+		if bytes.Contains(name, word) {
 			return true
 		}
 	}
@@ -84,4 +87,17 @@ func namesSetting(key string) bool {
 		}
 	}
 	return false
+}
+
+// harmless end keys that say something about a credential.
+var harmless = texts("name", "ref", "path", "file", "dir", "url", "ttl", "type", "enabled", "length", "expiry", "expiration", "seconds", "issuer", "count", "max", "min")
+
+// suspect are words in keys of credentials.
+var suspect = texts("password", "passwd", "passphrase", "secret", "token", "credential", "privatekey", "apikey", "accesskey", "kubeconfig", "dockerconfig", "dockercfg", "clientkey", "connectionstring")
+
+func texts(words ...string) (list [][]byte) {
+	for _, w := range words {
+		list = append(list, []byte(w))
+	}
+	return list
 }

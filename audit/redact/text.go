@@ -243,3 +243,7 @@ func userInfo(text string) string {
 		from = max(end, begin)
 	}
 }
+
+// Text takes private keys, tokens and passwords in URLs out of a text that people or
+// programs have written.
+func Text(text string) string { return scrub(text) }

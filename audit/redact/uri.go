@@ -14,25 +14,31 @@ func (r *Redactor) uri(uri string) string {
 	}
 	proxied := strings.Contains(path, "/proxy/") || strings.HasSuffix(path, "/proxy")
 	run := proxied || strings.HasSuffix(path, "/exec") || strings.HasSuffix(path, "/attach")
-	var out strings.Builder
-	changed := false
-	for rest := query; ; {
-		at := strings.IndexAny(rest, "&;#")
-		pair, separator := rest, ""
-		if at >= 0 {
-			pair, separator, rest = rest[:at], rest[at:at+1], rest[at+1:]
+	var out []byte // of the query, once something in it has changed
+	for from := 0; ; {
+		to := len(query)
+		if at := strings.IndexAny(query[from:], "&;#"); at >= 0 {
+			to = from + at
 		}
+		pair := query[from:to]
 		clean := r.pair(pair, run)
-		changed = changed || clean != pair
-		out.WriteString(clean + separator)
-		if at < 0 {
+		if out == nil && clean != pair {
+			out = append(make([]byte, 0, 2*len(query)+hashLength), query[:from]...)
+		}
+		if from = min(to+1, len(query)); out != nil {
+			out = append(append(out, clean...), query[to:from]...)
+		}
+		if to == len(query) {
 			break
 		}
 	}
-	if !changed {
-		return path + "?" + query
+	switch {
+	case out != nil:
+		return path + "?" + string(out)
+	case path == uri[:len(uri)-len(query)-1]:
+		return uri
 	}
-	return path + "?" + out.String()
+	return path + "?" + query
 }
 
 // pair redacts one name and value of a query. run says that the request may run a command.
@@ -72,7 +78,7 @@ func (r *Redactor) pair(pair string, run bool) string {
 // namesParameter reports whether a parameter of a query is named like a credential.
 func namesParameter(name string) bool {
 	var buf [48]byte
-	switch normal([]byte(name), &buf) {
+	switch string(normal([]byte(name), &buf)) {
 	case "code", "sig", "signature", "sessionid", "session", "jwt", "assertion", "clientassertion", "samlresponse", "xamzsignature",
 		"xamzsecuritytoken", "xamzcredential", "xgoogsignature", "key", "secret", "auth", "authorization", "pass", "pwd", "bearer", "ticket", "otp":
 		return true

@@ -1,0 +1,20 @@
+// Package backend keeps the events of an API server of this process: an audit.Backend of
+// upstream's over an audit.Sink, and one that redacts before another backend.
+//
+//	redactor := redact.New(redact.Options{Key: key})
+//	store := backend.New(backend.Options{Sink: sink, Redactor: redactor, Source: "serve"})
+//	log := backend.Redacting(redactor, jsonLog) // so that the log file holds no secret
+//	config.AuditBackend = upstream.Union(log, store)
+//
+// Invariants:
+//   - ProcessEvents returns true once the Sink has acknowledged every event, which is
+//     before the server answers the request. There is no batching here: a Sink that
+//     forces to disk in groups does it for all requests that wait at once.
+//   - At most Options.MaxPending calls wait at a time. What is over that waits with them
+//     (Block), or is lost at once (Drop); a Drop also gives up after Options.Patience.
+//   - An event that was not kept is counted, told to Options.Lost, and counted in upstream's
+//     metric apiserver_audit_error_total. What upstream logs of it is redacted too.
+//   - The server's events are not changed, and nothing of one is used after ProcessEvents
+//     has returned.
+//   - Nothing panics: a panic in here would fail the request.
+package backend
