@@ -39,7 +39,7 @@ func TestCRDNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	for kind, plural := range map[string]string{
-		"Revocation": "revocations", "Guard": "guards", "Exception": "exceptions", "BuiltinPolicies": "builtinpolicies",
+		"Revocation": "revocations", "Guard": "guards", "Exception": "exceptions", "BuiltinPolicies": "builtinpolicies", "DetectionRule": "detectionrules", "Mute": "mutes",
 		"RequestReview": "requestreviews", "SubjectsReview": "subjectsreviews", "AccessList": "accesslists",
 	} {
 		c := crd(t, kind)
@@ -53,7 +53,7 @@ func TestCRDNames(t *testing.T) {
 			t.Errorf("the scheme does not know %s", kind)
 		}
 	}
-	for _, kind := range []string{"Revocation", "Guard", "Exception", "BuiltinPolicies"} {
+	for _, kind := range []string{"Revocation", "Guard", "Exception", "BuiltinPolicies", "DetectionRule", "Mute"} {
 		if !scheme.Recognizes(SchemeGroupVersion.WithKind(crd(t, kind).Spec.Names.ListKind)) {
 			t.Errorf("the scheme does not know lists of %s", kind)
 		}

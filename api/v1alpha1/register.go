@@ -20,6 +20,8 @@ func AddToScheme(s *runtime.Scheme) error {
 		&Guard{}, &GuardList{},
 		&Exception{}, &ExceptionList{},
 		&BuiltinPolicies{}, &BuiltinPoliciesList{},
+		&DetectionRule{}, &DetectionRuleList{},
+		&Mute{}, &MuteList{},
 		&RequestReview{}, &SubjectsReview{}, &AccessList{},
 	)
 	metav1.AddToGroupVersion(s, SchemeGroupVersion)
