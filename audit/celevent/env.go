@@ -23,7 +23,7 @@ type Options struct {
 	// CostLimit bounds one evaluation, in CEL's units of cost. Default: what Kubernetes
 	// gives one call of an admission policy, a million, which is some tenth of a second.
 	CostLimit uint64
-	// Extend adds variables and functions. A variable is looked up in Activation.Parent.
+	// Extend adds variables and functions. A variable is looked up in Activation.Rest.
 	Extend []cel.EnvOption
 }
 
@@ -104,7 +104,7 @@ func (e *Env) Compile(expression string, result *types.Type) (*Program, error) {
 	if err != nil {
 		return nil, &SyntaxError{Message: err.Error()}
 	}
-	p := &Program{expression: expression, program: program, counted: len(options) > 2}
+	p := &Program{expression: expression, program: program, counted: len(options) > 2, checked: checked}
 	p.fields, p.bodies = mentions(checked)
 	return p, nil
 }

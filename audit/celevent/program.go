@@ -21,7 +21,11 @@ type Program struct {
 	counted bool
 	fields  []string
 	bodies  bool
+	checked *cel.Ast
 }
+
+// AST is the checked expression, for whoever can answer some of it without CEL.
+func (p *Program) AST() *cel.Ast { return p.checked }
 
 // String is the expression.
 func (p *Program) String() string { return p.expression }
