@@ -76,6 +76,7 @@ type Event struct {
 // Names of fields in Event.Unknown.
 const (
 	UnknownGroups    = "user.groups"
+	UnknownAsGroups  = "impersonatedUser.groups"
 	UnknownUID       = "user.uid"
 	UnknownDecision  = "decision"
 	UnknownUserAgent = "userAgent"

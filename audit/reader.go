@@ -113,7 +113,7 @@ func RequestOf(e *Event) (Request, bool) {
 	r.User, r.Groups, r.Extra = e.Actor()
 	if e.AsUser != "" {
 		r.Impersonator = e.User
-		r.GroupsUnknown = false
+		r.GroupsUnknown = !e.Knows(UnknownAsGroups)
 	}
 	if e.Resource == "" {
 		r.Path = pathOf(e.URI)
