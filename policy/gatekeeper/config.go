@@ -52,6 +52,27 @@ func (x *exclusions) add(o policy.Object) ([]schema.GroupVersionKind, error) {
 	return synced, nil
 }
 
+// syncSet is the kinds that a SyncSet has synced.
+func syncSet(o policy.Object) ([]schema.GroupVersionKind, error) {
+	var set struct {
+		Spec struct {
+			GVKs []struct{ Group, Version, Kind string }
+		}
+	}
+	data, err := o.MarshalJSON()
+	if err == nil {
+		err = json.Unmarshal(data, &set)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var synced []schema.GroupVersionKind
+	for _, s := range set.Spec.GVKs {
+		synced = append(synced, schema.GroupVersionKind(s))
+	}
+	return synced, nil
+}
+
 // covers reports whether a request is in a namespace that is left out.
 func (x *exclusions) covers(a *asked, r *policy.Request) bool {
 	if r.Background {

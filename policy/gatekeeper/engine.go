@@ -146,7 +146,12 @@ func (e *Engine) Compile(objects []policy.Object) (loaded policy.Loaded) {
 				problem(o, err, "correct the Config", false)
 			}
 			synced = append(synced, more...)
-		case syncGroup: // what templates look up is read from the cluster anyway
+		case syncGroup:
+			more, err := syncSet(o)
+			if err != nil {
+				problem(o, err, "correct the SyncSet", false)
+			}
+			synced = append(synced, more...)
 		case mutationsGroup:
 			kept, err := e.mutator(o)
 			if err != nil {
@@ -190,7 +195,7 @@ func (e *Engine) Compile(objects []policy.Object) (loaded policy.Loaded) {
 				loaded.Needs = append(loaded.Needs, kind)
 			}
 		}
-		if kept.inventory && len(kept.needs) == 0 {
+		if kept.inventory { // its Rego may look up what it does not name
 			for _, kind := range synced {
 				if !slices.Contains(loaded.Needs, kind) {
 					loaded.Needs = append(loaded.Needs, kind)

@@ -221,27 +221,34 @@ type resultant struct {
 // Validate implements policy.Validator: the constraints are asked about what the
 // template makes, and about what is made of that.
 func (x *expansion) Validate(ctx context.Context, r *policy.Request) []policy.Result {
-	a := askedOf(ctx, r)
-	kind := r.GetKind()
-	switch {
-	case a.err != nil:
-		return x.failed(a.err)
-	case a.object == nil || x.all.excluded.covers(a, r) || !slices.Contains(x.all.byKind[kind], x):
-		return nil
-	}
-	b := &expanding{x.all, mutating{ns: a.ns, source: sourceGenerated, providers: x.all.engine.sessionOf(r)}}
-	if u := r.GetUserInfo(); u != nil {
-		b.username = u.GetName()
-	}
-	var made []resultant
-	if err := b.expand(ctx, inNamespace(a.object, r.GetNamespace()), []*expansion{x}, &made, 0); err != nil {
-		return x.failed(fmt.Errorf("unable to expand the object: %w", err))
+	made, err := x.made(ctx, r)
+	if err != nil {
+		return x.failed(err)
 	}
 	var results []policy.Result
 	for i := range made {
 		results = append(results, x.all.judge(ctx, r, &made[i], x.source)...)
 	}
 	return results
+}
+
+// made is what the template makes of a request's object, and what is made of that.
+func (x *expansion) made(ctx context.Context, r *policy.Request) (made []resultant, err error) {
+	a := askedOf(ctx, r)
+	switch {
+	case a.err != nil:
+		return nil, a.err
+	case a.object == nil || x.all.excluded.covers(a, r) || !slices.Contains(x.all.byKind[r.GetKind()], x):
+		return nil, nil
+	}
+	b := &expanding{x.all, mutating{ns: a.ns, source: sourceGenerated, providers: x.all.engine.sessionOf(r)}}
+	if u := r.GetUserInfo(); u != nil {
+		b.username = u.GetName()
+	}
+	if err := b.expand(ctx, inNamespace(a.object, r.GetNamespace()), []*expansion{x}, &made, 0); err != nil {
+		return nil, fmt.Errorf("unable to expand the object: %w", err)
+	}
+	return made, nil
 }
 
 func (x *expansion) failed(err error) []policy.Result {

@@ -39,6 +39,8 @@ type Question struct {
 	// them; what becomes of each is Answer.Expanded.
 	Expand []*unstructured.Unstructured
 	Worlds []World
+	// Tests are clusters that gator test and gator expand are asked about.
+	Tests [][]*unstructured.Unstructured
 	// Locations are texts to parse; Answer.Locations has the nodes of each, or null.
 	Locations []string
 	Reviews   []Review
@@ -71,6 +73,7 @@ type Answer struct {
 	ReviewErrors []string
 	Expanded     []*unstructured.Unstructured
 	Worlds       []*Mutated
+	Tests        []*Tested
 	Locations    [][]Node
 
 	// SetupNanoseconds is how long templates, constraints and data took.
@@ -165,6 +168,9 @@ func (q *Question) answer(ctx context.Context) (*Answer, error) {
 			}
 			a.Worlds = append(a.Worlds, mutated)
 		}
+	}
+	for _, objects := range q.Tests {
+		a.Tests = append(a.Tests, gatorTest(objects))
 	}
 	for _, text := range q.Locations {
 		parsed, err := parser.Parse(text)
