@@ -13,7 +13,7 @@ BUILD   := go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 TOOL    := go tool -modfile=tools/go.mod
 
 .DEFAULT_GOAL := build
-.PHONY: help build serve kubectl test test-race lint generate conformance oracle-gatekeeper bench-authz bench-serve dist clean
+.PHONY: help build serve kubectl test test-race lint generate conformance oracle-gatekeeper bench-authz bench-policy bench-serve dist clean
 
 help: ## Show this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -65,6 +65,11 @@ oracle-gatekeeper: ## Gatekeeper policies held against Gatekeeper's own librarie
 
 bench-authz: ## Authorization beside upstream's authorizers; writes docs/performance.md
 	go run ./test/bench/authz $(BENCH_FLAGS)
+
+bench-policy: build ## The policy gate beside Gatekeeper, and through API servers (some 20 minutes); writes docs/performance.md
+	go -C test/oracle/gatekeeper build -o $(CURDIR)/dist/gatekeeper-oracle .
+	GOBIN=$(CURDIR)/dist go install github.com/open-policy-agent/gatekeeper/v3@v3.23.1
+	go run ./test/bench/policy -gatehouse bin/gatehouse -client dist/gatekeeper-oracle -webhook dist/gatekeeper $(BENCH_FLAGS)
 
 bench-serve: build ## Side by side with a stock kube-apiserver and etcd; writes docs/performance.md
 	go run ./test/bench/serve -gatehouse bin/gatehouse $(BENCH_FLAGS)

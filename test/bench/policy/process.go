@@ -1,0 +1,271 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/authentication/user"
+
+	"github.com/gatehouse-io/gatehouse/cluster"
+	"github.com/gatehouse-io/gatehouse/gate"
+	"github.com/gatehouse-io/gatehouse/policy"
+	"github.com/gatehouse-io/gatehouse/policy/engines"
+)
+
+// cost is that of one request: nanoseconds and allocations.
+type cost struct{ wall, cpu, allocations float64 }
+
+func medianOf(all []cost) cost {
+	of := func(get func(cost) float64) float64 {
+		var list []float64
+		for _, c := range all {
+			list = append(list, get(c))
+		}
+		return median(list)
+	}
+	return cost{of(func(c cost) float64 { return c.wall }), of(func(c cost) float64 { return c.cpu }), of(func(c cost) float64 { return c.allocations })}
+}
+
+func median(list []float64) float64 {
+	list = slices.Sorted(slices.Values(list))
+	return list[len(list)/2]
+}
+
+// work is one row in process.
+type work struct {
+	language string
+	target   target
+	n        int
+	// beside are policies more that do not match.
+	beside int
+}
+
+func (w work) title() string {
+	text := fmt.Sprintf("%d %s, %s", w.n, titles[w.language], w.target.name)
+	if w.beside > 0 {
+		text += fmt.Sprintf(", beside %d that do not match", w.beside)
+	}
+	return text
+}
+
+func (o *options) inProcess(ctx context.Context) (string, error) {
+	var all []work
+	for _, t := range []target{pods, deployments} {
+		for _, language := range []string{inVAP, inCEL, inRego, inBuiltin} {
+			for _, n := range []int{1, 16, 100, 1000} {
+				all = append(all, work{language, t, n, 0})
+			}
+		}
+	}
+	sixteen := map[string]cost{}
+	var b strings.Builder
+	fmt.Fprint(&b, "### In process\n\n| policies | ratio of CPU | gatehouse | CPU | allocations | Gatekeeper's client | CPU | allocations |\n|---|--:|--:|--:|--:|--:|--:|--:|\n")
+	targets := "### Targets in process\n\n| target | measured | |\n|---|--:|---|\n"
+	verdict := func(what string, measured string, met bool) {
+		targets += fmt.Sprintf("| %s | %s | %s |\n", what, measured, map[bool]string{true: "met", false: "missed"}[met])
+	}
+	all = append(all, work{inCEL, pods, 15, 0}, work{inRego, pods, 19, 0})
+	for _, language := range []string{inVAP, inCEL, inRego} {
+		all = append(all, work{language, pods, 16, 984})
+	}
+	for _, w := range all {
+		mine, theirs, err := o.sides(ctx, w)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", w.title(), err)
+		}
+		m := medianOf(mine)
+		fmt.Fprintf(os.Stderr, "%s: %s\n", w.title(), nanoseconds(m.wall))
+		ratio, their := "", "| | |"
+		if len(theirs) > 0 {
+			t := medianOf(theirs)
+			ratio = fmt.Sprintf("%.1f", t.cpu/m.cpu)
+			their = fmt.Sprintf("%s | %s | %.0f |", nanoseconds(t.wall), nanoseconds(t.cpu), t.allocations)
+			switch {
+			case w.language == inCEL && w.n == 15:
+				verdict("15 constraints in CEL at least 10 times as fast as Gatekeeper's client", ratio+" times", t.cpu/m.cpu >= 10)
+			case w.language == inRego && w.n == 19:
+				verdict("19 constraints in Rego no slower than Gatekeeper's client", ratio+" times as fast", t.cpu/m.cpu >= 1)
+			}
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %.0f | %s\n", w.title(), ratio, nanoseconds(m.wall), nanoseconds(m.cpu), m.allocations, their)
+		switch {
+		case w.n == 16 && w.beside == 0 && w.target.name == pods.name:
+			sixteen[w.language] = m
+			if w.language == inVAP {
+				verdict("16 native policies in at most 60 µs", nanoseconds(m.cpu), m.cpu <= 60e3)
+			}
+		case w.beside > 0:
+			share := m.cpu / sixteen[w.language].cpu
+			verdict(fmt.Sprintf("1,000 %s of which 16 match at most 1.2 times the cost of those 16", titles[w.language]), fmt.Sprintf("%.2f times", share), share <= 1.2)
+		}
+	}
+	return targets + "\n" + b.String(), nil
+}
+
+func nanoseconds(n float64) string {
+	switch {
+	case n >= 1e6:
+		return fmt.Sprintf("%.3g ms", n/1e6)
+	case n >= 1e3:
+		return fmt.Sprintf("%.3g µs", n/1e3)
+	}
+	return fmt.Sprintf("%.0f ns", n)
+}
+
+// sides measures both in turns.
+func (o *options) sides(ctx context.Context, w work) (mine, theirs []cost, err error) {
+	var s stated
+	if err := s.policies(w.language, "", w.target, w.n); err != nil {
+		return nil, nil, err
+	}
+	if err := s.policies(w.language, "Other", others, w.beside); err != nil {
+		return nil, nil, err
+	}
+	ask, err := ours(slices.Concat(s.first, s.second), w)
+	if err != nil {
+		return nil, nil, err
+	}
+	rounds, each := o.rounds, o.each
+	if total := w.n + w.beside; total >= 100 {
+		each = max(o.each*20/total, 5)
+		if w.beside > 0 {
+			each = o.each
+		}
+	}
+	if w.n >= 1000 {
+		rounds = min(rounds, 3)
+	}
+	for range rounds {
+		if ctx.Err() != nil {
+			return nil, nil, ctx.Err()
+		}
+		one, err := measured(each, ask)
+		if err != nil {
+			return nil, nil, err
+		}
+		mine = append(mine, one)
+		if o.client == "" || w.beside > 0 || w.language == inVAP || w.language == inBuiltin {
+			continue
+		}
+		other, err := asked(ctx, o.client, w, s, each)
+		if err != nil {
+			return nil, nil, err
+		}
+		theirs = append(theirs, other)
+	}
+	return mine, theirs, nil
+}
+
+// ours compiles policies, and returns what asks them about the target.
+func ours(all []*unstructured.Unstructured, w work) (func() error, error) {
+	made, err := engines.All(engines.Options{})
+	if err != nil {
+		return nil, err
+	}
+	var objects []policy.Object
+	for _, o := range all {
+		objects = append(objects, policy.Object{Unstructured: o, Source: gate.Source{Kind: o.GetKind(), Name: o.GetName()}})
+	}
+	loaded, _ := policy.Load(made, objects)
+	if len(loaded.Problems) > 0 {
+		return nil, fmt.Errorf("%s: %s", loaded.Problems[0].Source, loaded.Problems[0].Message)
+	}
+	set := policy.NewSet(loaded.Policies, policy.Options{})
+	known := &cluster.Known{}
+	known.Add(&unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "shop"}}})
+	known.Seal()
+	o := &unstructured.Unstructured{}
+	if err := o.UnmarshalJSON([]byte(w.target.object)); err != nil {
+		return nil, err
+	}
+	who := &user.DefaultInfo{Name: "jane", Groups: []string{"devs"}}
+	resource := schema.GroupVersionResource{Group: w.target.group, Version: "v1", Resource: w.target.resource}
+	return func() error {
+		r := policy.NewRequest(admission.NewAttributesRecord(o, nil, w.target.gvk(), "shop", "web", resource, "", admission.Create, &metav1.CreateOptions{}, false, who), nil, known)
+		if out := set.Validate(context.Background(), r); len(out.Denials) > 0 || out.Asked != w.n {
+			return fmt.Errorf("%d policies of %d were asked, and say: %s", out.Asked, w.n, out.Message())
+		}
+		return nil
+	}, nil
+}
+
+func measured(n int, ask func() error) (cost, error) {
+	for range 3 { // what is made once and kept
+		if err := ask(); err != nil {
+			return cost{}, err
+		}
+	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	cpu, begun := cpuTime(), time.Now()
+	for range n {
+		if err := ask(); err != nil {
+			return cost{}, err
+		}
+	}
+	took, used := time.Since(begun), cpuTime()-cpu
+	runtime.ReadMemStats(&after)
+	return cost{float64(took) / float64(n), float64(used) / float64(n), float64(after.Mallocs-before.Mallocs) / float64(n)}, nil
+}
+
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// asked has Gatekeeper's client do the same, in a process of its own.
+func asked(ctx context.Context, client string, w work, s stated, n int) (cost, error) {
+	var o map[string]any
+	if err := json.Unmarshal([]byte(w.target.object), &o); err != nil {
+		return cost{}, err
+	}
+	review := map[string]any{"Request": map[string]any{"uid": "1", "operation": "CREATE", "name": "web", "namespace": "shop", "object": o,
+		"kind": map[string]any{"group": w.target.group, "version": "v1", "kind": w.target.kind}, "resource": map[string]any{"group": w.target.group, "version": "v1", "resource": w.target.resource},
+		"userInfo": map[string]any{"username": "jane", "groups": []string{"devs"}}},
+		"Namespace": map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "shop"}}}
+	// The first round warms up; the second counts.
+	reviews := make([]any, n)
+	for i := range reviews {
+		reviews[i] = review
+	}
+	body, err := json.Marshal(map[string]any{"CEL": w.language == inCEL, "Templates": s.first, "Constraints": s.second, "Reviews": reviews, "Rounds": 2})
+	if err != nil {
+		return cost{}, err
+	}
+	cmd := exec.CommandContext(ctx, client)
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(body), os.Stderr
+	data, err := cmd.Output()
+	if err != nil {
+		return cost{}, fmt.Errorf("run %s: %w", client, err)
+	}
+	var answer struct {
+		Errors  []string
+		Results [][]any
+		Rounds  []struct{ Nanoseconds, CPUNanoseconds, Allocations float64 }
+	}
+	if err := json.Unmarshal(data, &answer); err != nil {
+		return cost{}, err
+	}
+	if len(answer.Errors) > 0 || len(answer.Rounds) != 2 || len(answer.Results[0]) > 0 {
+		return cost{}, fmt.Errorf("Gatekeeper's client says %v %v", answer.Errors, answer.Results[0])
+	}
+	r := answer.Rounds[1]
+	return cost{r.Nanoseconds / float64(n), r.CPUNanoseconds / float64(n), r.Allocations / float64(n)}, nil
+}
