@@ -1,0 +1,100 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"sync"
+
+	"github.com/gatehouse-io/gatehouse/audit"
+	"github.com/gatehouse-io/gatehouse/audit/store/wal"
+)
+
+// largestRequest is where the memory of a request is not kept for the next.
+const largestRequest = 1 << 20
+
+var requests = sync.Pool{New: func() any { return &request{done: make(chan error, 1)} }}
+
+// Append implements audit.Sink. It returns when the events are in the write-ahead log:
+// a process that is killed then loses none, and a scan that begins then sees them. What
+// is the same as an event that is there (audit.Same) is acknowledged and kept once.
+//
+// Where there is no room, Overflow says whether Append waits. Events that are dropped,
+// and those whose context ends before they are written, are counted in a gap of the
+// store: a caller who tries again makes that gap tell of more than was lost.
+func (s *Store) Append(ctx context.Context, events []*audit.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	if err := s.failure(); err != nil {
+		return fmt.Errorf("append audit events: %w", err)
+	}
+	r := requests.Get().(*request)
+	if err := r.encode(s.seed, events); err != nil {
+		r.free()
+		return err
+	}
+	err := s.queue.put(r, s.options.Overflow == Block)
+	if err == nil {
+		var gaveUp bool
+		if err, gaveUp = s.queue.wait(ctx, r); gaveUp {
+			s.lose(len(events))
+		}
+	} else if errors.Is(err, ErrDropped) {
+		err = s.lose(len(events))
+	}
+	r.free()
+	if err != nil {
+		return fmt.Errorf("append audit events: %w", err)
+	}
+	return nil
+}
+
+// encode makes the records.
+func (r *request) encode(seed maphash.Seed, events []*audit.Event) error {
+	r.bytes, r.rows, r.state = r.bytes[:0], r.rows[:0], waiting
+	for _, e := range events {
+		start := len(r.bytes)
+		r.bytes = append(r.bytes, 0, 0, 0, 0)
+		var identity int
+		r.bytes, identity = wal.Encode(r.bytes, e)
+		record := r.bytes[start+wal.RecordHeader:]
+		if len(record) > MaxEvent {
+			return fmt.Errorf("append audit events: event %.64q has %d bytes, at most %d are possible: %w", e.ID, len(record), MaxEvent, ErrTooLarge)
+		}
+		if len(r.bytes) > wal.MaxFrame {
+			return fmt.Errorf("append audit events: %d events have more than %d bytes together: %w", len(events), wal.MaxFrame, ErrTooLarge)
+		}
+		binary.LittleEndian.PutUint32(r.bytes[start:], uint32(len(record)))
+		r.rows = append(r.rows, entry{
+			at: e.Time.UnixMicro(), hash: maphash.Bytes(seed, record[:identity]),
+			start: uint32(start + wal.RecordHeader), length: uint32(len(record)), identity: uint32(identity),
+		})
+	}
+	return nil
+}
+
+// free is called when nobody else holds the request.
+func (r *request) free() {
+	if cap(r.bytes) > largestRequest {
+		r.bytes = nil
+	}
+	requests.Put(r)
+}
+
+// lose counts events there was no room for, and says why.
+func (s *Store) lose(events int) error {
+	reason, err := audit.GapDropped, ErrDropped
+	if s.full.Load() {
+		reason, err = audit.GapFull, ErrFull
+	}
+	s.losses.add(reason, s.options.Clock.Now(), int64(events))
+	s.counters.dropped.Add(int64(events))
+	if s.options.Metrics.Dropped != nil {
+		s.options.Metrics.Dropped(reason, events)
+	}
+	s.queue.ping() // the gap is written even when nothing else is
+	return err
+}

@@ -1,0 +1,267 @@
+package catalog
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/gatehouse-io/gatehouse/audit"
+)
+
+const (
+	// packVersion is the first byte of a pack.
+	packVersion = 1
+	// entriesInPack is how many entries are packed together: what a merge holds of each
+	// segment.
+	entriesInPack = 1024
+	// mostUnpacked bounds what a damaged pack can claim.
+	mostUnpacked = 64 << 20
+)
+
+var errPack = errors.New("packed requests are damaged")
+
+// packer packs entries. It is not safe for concurrent use.
+type packer struct {
+	encoder *zstd.Encoder
+	texts   map[string]uint64
+	table   []byte
+	body    []byte
+}
+
+func newPacker() (*packer, error) {
+	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<20))
+	if err != nil {
+		return nil, fmt.Errorf("pack requests: %w", err)
+	}
+	return &packer{encoder: encoder}, nil
+}
+
+// pack makes one pack of some entries. Texts are told once, and referred to.
+func (p *packer) pack(entries []Entry) []byte {
+	p.texts, p.table, p.body = map[string]uint64{}, p.table[:0], p.body[:0]
+	p.body = binary.AppendUvarint(p.body, uint64(len(entries)))
+	for i := range entries {
+		p.entry(&entries[i])
+	}
+	raw := append([]byte{packVersion}, binary.AppendUvarint(nil, uint64(len(p.texts)))...)
+	raw = append(append(raw, p.table...), p.body...)
+	return p.encoder.EncodeAll(raw, nil)
+}
+
+func (p *packer) text(s string) {
+	n, ok := p.texts[s]
+	if !ok {
+		n = uint64(len(p.texts))
+		p.texts[s] = n
+		p.table = appendText(p.table, s)
+	}
+	p.number(n)
+}
+
+func (p *packer) number(n uint64) { p.body = binary.AppendUvarint(p.body, n) }
+func (p *packer) signed(n int64)  { p.body = binary.AppendVarint(p.body, n) }
+
+func (p *packer) list(all []string) {
+	p.number(uint64(len(all)))
+	for _, s := range all {
+		p.text(s)
+	}
+}
+
+func (p *packer) entry(e *Entry) {
+	r := &e.Request
+	flags := uint64(0)
+	if r.GroupsUnknown {
+		flags |= 1
+	}
+	if r.NameOmitted {
+		flags |= 2
+	}
+	p.number(flags)
+	p.text(r.User)
+	p.text(r.Impersonator)
+	p.list(r.Groups)
+	p.number(uint64(len(r.Extra)))
+	for _, k := range slices.Sorted(maps.Keys(r.Extra)) {
+		p.text(k)
+		p.list(r.Extra[k])
+	}
+	for _, s := range [...]string{r.Verb, r.APIGroup, r.APIVersion, r.Resource, r.Subresource, r.Namespace, r.Name, r.Path, r.Decision} {
+		p.text(s)
+	}
+	p.number(uint64(len(e.Hours)))
+	before := int64(0)
+	for _, h := range e.Hours {
+		first := h.First.UnixMicro()
+		p.signed(first - before)
+		p.signed(h.Last.UnixMicro() - first)
+		p.signed(h.Count)
+		p.text(h.Reason)
+		before = first
+	}
+}
+
+// unpack reads a pack.
+func unpack(packed []byte) (entries []Entry, err error) {
+	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(mostUnpacked), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		return nil, fmt.Errorf("unpack requests: %w", err)
+	}
+	defer decoder.Close()
+	raw, err := decoder.DecodeAll(packed, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errPack, err)
+	}
+	u := unpacker{s: string(raw)}
+	if u.byte() != packVersion {
+		return nil, errPack
+	}
+	for range u.count() {
+		n := u.number()
+		if n > uint64(len(u.s)-u.at) {
+			return nil, errPack
+		}
+		u.texts = append(u.texts, u.s[u.at:u.at+int(n)])
+		u.at += int(n)
+	}
+	n := u.count()
+	entries = make([]Entry, 0, min(n, entriesInPack))
+	for range n {
+		entries = append(entries, u.entry())
+		if u.bad {
+			return nil, errPack
+		}
+	}
+	if u.bad || u.at != len(u.s) {
+		return nil, errPack
+	}
+	return entries, nil
+}
+
+type unpacker struct {
+	s     string
+	at    int
+	texts []string
+	bad   bool
+	key   []byte
+	group string // the key of the group of the entry before
+}
+
+func (u *unpacker) byte() byte {
+	if u.at >= len(u.s) {
+		u.bad = true
+		return 0
+	}
+	u.at++
+	return u.s[u.at-1]
+}
+
+func (u *unpacker) number() (n uint64) {
+	for shift := 0; shift < 64; shift += 7 {
+		b := u.byte()
+		n |= uint64(b&0x7f) << shift
+		if b < 0x80 {
+			return n
+		}
+	}
+	u.bad = true
+	return 0
+}
+
+func (u *unpacker) signed() int64 {
+	n := u.number()
+	return int64(n>>1) ^ -int64(n&1)
+}
+
+// count is of things that have a byte at least.
+func (u *unpacker) count() int {
+	n := u.number()
+	if n > uint64(len(u.s)-u.at) {
+		u.bad, u.at = true, len(u.s)
+		return 0
+	}
+	return int(n)
+}
+
+func (u *unpacker) text() string {
+	n := u.number()
+	if n >= uint64(len(u.texts)) {
+		u.bad = true
+		return ""
+	}
+	return u.texts[n]
+}
+
+func (u *unpacker) list() []string {
+	n := u.count()
+	if n == 0 {
+		return nil
+	}
+	all := make([]string, 0, min(n, 64))
+	for range n {
+		if all = append(all, u.text()); u.bad {
+			return nil
+		}
+	}
+	return all
+}
+
+func (u *unpacker) entry() (e Entry) {
+	r := &e.Request
+	flags := u.number()
+	r.GroupsUnknown, r.NameOmitted = flags&1 != 0, flags&2 != 0
+	r.User, r.Impersonator, r.Groups = u.text(), u.text(), u.list()
+	if n := u.count(); n > 0 {
+		r.Extra = make(map[string][]string, min(n, 64))
+		for range n {
+			k := u.text()
+			if r.Extra[k] = u.list(); u.bad {
+				return e
+			}
+		}
+	}
+	for _, field := range [...]*string{&r.Verb, &r.APIGroup, &r.APIVersion, &r.Resource, &r.Subresource, &r.Namespace, &r.Name, &r.Path, &r.Decision} {
+		*field = u.text()
+	}
+	n := u.count()
+	e.Hours = make([]Hour, 0, min(n, 64))
+	first := int64(0)
+	for range n {
+		first += u.signed()
+		h := Hour{First: time.UnixMicro(first).UTC(), Last: time.UnixMicro(first + u.signed()).UTC(), Count: u.signed(), Reason: u.text()}
+		if e.Hours = append(e.Hours, h); u.bad {
+			return e
+		}
+	}
+	// Entries of a group follow each other, and share its key.
+	u.key = appendGroupKey(u.key[:0], r)
+	if string(u.key) != u.group {
+		u.group = string(u.key)
+	}
+	e.group, e.key = len(u.group), entryKey(u.group, r)
+	return e
+}
+
+// within is the entry in the hours that have a part of a time; false where it has none.
+func (e *Entry) within(from, to time.Time) (audit.Request, bool) {
+	r := e.Request
+	any := false
+	var sum Hour
+	for _, h := range e.Hours {
+		if !from.IsZero() && h.Last.Before(from) || !to.IsZero() && !h.First.Before(to) {
+			continue
+		}
+		if any {
+			sum.merge(h)
+		} else {
+			sum, any = h, true
+		}
+	}
+	r.First, r.Last, r.Count, r.Reason = sum.First, sum.Last, sum.Count, sum.Reason
+	return r, any
+}
