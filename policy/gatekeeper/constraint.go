@@ -15,6 +15,7 @@ import (
 	"github.com/gatehouse-io/gatehouse/gate"
 	"github.com/gatehouse-io/gatehouse/policy"
 	"github.com/gatehouse-io/gatehouse/policy/cel"
+	"github.com/gatehouse-io/gatehouse/policy/gatekeeper/provider"
 )
 
 // operationsAnnotation names the operations that a constraint is asked about.
@@ -285,7 +286,7 @@ func (c asRego) ValidateAll(ctx context.Context, r *policy.Request, policies []p
 	a := askedOf(ctx, r)
 	var objects []*unstructured.Unstructured
 	index := map[string]int{}
-	inventory := false
+	inventory, external := false, false
 	for i, p := range policies {
 		one := p.(asRego)
 		ok, err := one.concerns(a, r)
@@ -295,11 +296,17 @@ func (c asRego) ValidateAll(ctx context.Context, r *policy.Request, policies []p
 		case ok && len(one.actionsFor(r)) > 0:
 			objects = append(objects, one.object)
 			index[one.object.GetKind()+"/"+one.object.GetName()] = i
-			inventory = inventory || one.template.inventory
+			inventory, external = inventory || one.template.inventory, external || one.template.external
 		}
 	}
 	if len(objects) == 0 {
 		return all
+	}
+	var session *provider.Session
+	if external {
+		session = c.engine.sessionOf(r)
+		_ = session.TakeRefusal() // a mutator's, which has been told
+		ctx = withSession(ctx, session)
 	}
 	found, err := c.engine.query(ctx, r, a, objects, inventory)
 	if err != nil {
@@ -315,6 +322,16 @@ func (c asRego) ValidateAll(ctx context.Context, r *policy.Request, policies []p
 		}
 		one := policies[i].(asRego)
 		all[i] = append(all[i], policy.Result{Actions: one.actionsFor(r), Message: f.Msg, Sources: one.sources, Details: f.Metadata["details"]})
+	}
+	if external {
+		if refused := session.TakeRefusal(); refused != nil {
+			// A policy need not look at what it was not told: it would let everything in.
+			for _, i := range index {
+				if one := policies[i].(asRego); one.template.external {
+					all[i] = one.failed(r, refused)
+				}
+			}
+		}
 	}
 	for i := range all {
 		// Rego's sets have no order; a person's list has.

@@ -85,6 +85,7 @@ var forbidden = []string{"http.send", "net.lookup_ip_addr", "opa.runtime", "rego
 
 // New builds an Engine.
 func New(opts Options) (*Engine, error) {
+	registerExternal()
 	driver, err := rego.New(rego.DisableBuiltins(forbidden...), rego.Externs("inventory"))
 	if err != nil {
 		return nil, fmt.Errorf("build the driver of Rego: %w", err)

@@ -42,7 +42,9 @@ type template struct {
 	// needs are the kinds that its Rego looks up.
 	needs []schema.GroupVersionKind
 	// inventory says that its Rego looks up anything at all.
-	inventory  bool
+	inventory bool
+	// external says that its Rego asks providers.
+	external   bool
 	operations string
 }
 
@@ -153,7 +155,7 @@ var (
 // by what stands in it.
 func (t *template) lookups(annotation string) error {
 	rego := t.regoSource()
-	t.inventory = strings.Contains(rego, "inventory")
+	t.inventory, t.external = strings.Contains(rego, "inventory"), strings.Contains(rego, externalFunction)
 	add := func(gv, kind string) {
 		group, version, ok := strings.Cut(gv, "/")
 		if !ok {
