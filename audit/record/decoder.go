@@ -2,6 +2,7 @@ package record
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -194,9 +195,9 @@ func (d *Decoder) event(root jsondoc.Node) (*audit.Event, error) {
 		case "responseStatus":
 			err = d.status(i, e)
 		case "requestObject":
-			e.Request = body(d.doc.Raw(i))
+			e.Request = Body(d.doc.Raw(i))
 		case "responseObject":
-			e.Response = body(d.doc.Raw(i))
+			e.Response = Body(d.doc.Raw(i))
 		case "requestReceivedTimestamp":
 			err = d.time(i, name, &e.Received)
 		case "stageTimestamp":
@@ -442,12 +443,24 @@ func (d *Decoder) time(n jsondoc.Node, field string, into *time.Time) error {
 	return nil
 }
 
-// body is a copy of a body, in UTF-8.
-func body(raw []byte) []byte {
-	if utf8.Valid(raw) {
-		return bytes.Clone(raw)
+// Body is a copy of a body in JSON, in UTF-8 and on one line.
+func Body(raw []byte) []byte {
+	if !utf8.Valid(raw) {
+		raw = toUTF8(raw)
 	}
-	return toUTF8(raw)
+	return appendLine(make([]byte, 0, len(raw)), raw)
+}
+
+// appendLine appends JSON on one line.
+func appendLine(dst, body []byte) []byte {
+	if bytes.IndexByte(body, '\n') < 0 && bytes.IndexByte(body, '\r') < 0 {
+		return append(dst, body...)
+	}
+	compact := bytes.NewBuffer(dst)
+	if err := json.Compact(compact, body); err != nil {
+		return append(dst, "null"...) // no JSON, which a redacted body always is
+	}
+	return compact.Bytes()
 }
 
 // toUTF8 replaces each byte that is no UTF-8, as encoding/json does.

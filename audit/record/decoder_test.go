@@ -63,10 +63,10 @@ func upstream(data []byte) (*audit.Event, error) {
 		e.Code, e.Status, e.StatusReason, e.Message = s.Code, s.Status, string(s.Reason), s.Message
 	}
 	if o := v1.RequestObject; o != nil {
-		e.Request = body(o.Raw)
+		e.Request = Body(o.Raw)
 	}
 	if o := v1.ResponseObject; o != nil {
-		e.Response = body(o.Raw)
+		e.Response = Body(o.Raw)
 	}
 	if e.Time.IsZero() {
 		e.Time = e.Received

@@ -79,7 +79,7 @@ func (w *writer) texts(key string, list []string) {
 func (w *writer) body(key string, body []byte) {
 	if body != nil {
 		w.raw(key)
-		w.out = append(w.out, body...)
+		w.out = appendLine(w.out, body)
 	}
 }
 
