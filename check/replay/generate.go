@@ -159,7 +159,7 @@ func Generate(ctx context.Context, reader audit.Reader, opts GenerateOptions) (*
 			return nil, err
 		}
 	}
-	if g.out.Window, err = windowOf(ctx, reader, opts.From, opts.To); err != nil {
+	if g.out.Window, err = WindowOf(ctx, reader, opts.From, opts.To); err != nil {
 		return nil, err
 	}
 	var q asked

@@ -36,8 +36,8 @@ type Gap struct {
 	Reason string `json:"reason"`
 }
 
-// windowOf asks a Reader what it has of a time.
-func windowOf(ctx context.Context, reader audit.Reader, from, to time.Time) (Window, error) {
+// WindowOf asks a Reader what it has of a time.
+func WindowOf(ctx context.Context, reader audit.Reader, from, to time.Time) (Window, error) {
 	w := Window{From: pointer(from), To: pointer(to)}
 	oldest, newest, err := reader.Span(ctx)
 	if err != nil {
@@ -177,10 +177,10 @@ type Consistency struct {
 // Share is the part of the recorded decisions, between 0 and 1, that is reproduced; 1
 // where none is recorded.
 func (c *Consistency) Share() float64 {
-	if c.Recorded.Distinct == 0 {
+	if c.Recorded.Requests == 0 {
 		return 1
 	}
-	return float64(c.Reproduced.Distinct) / float64(c.Recorded.Distinct)
+	return float64(c.Reproduced.Requests) / float64(c.Recorded.Requests)
 }
 
 func (f *Flip) compare(other *Flip) int {

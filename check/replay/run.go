@@ -64,7 +64,7 @@ func Run(ctx context.Context, reader audit.Reader, opts Options) (*Report, error
 		}
 		workers[i] = &worker{current: current, proposed: proposed, sameGuards: sameGuards, flips: map[flipKey]*flipped{}, unjudged: map[[2]string]*Tally{}}
 	}
-	window, err := windowOf(ctx, reader, opts.From, opts.To)
+	window, err := WindowOf(ctx, reader, opts.From, opts.To)
 	if err != nil {
 		return nil, err
 	}

@@ -114,7 +114,7 @@ func Use(ctx context.Context, reader audit.Reader, opts UsageOptions) (*UsageRep
 	if opts.Workers <= 0 {
 		opts.Workers = runtime.GOMAXPROCS(0)
 	}
-	window, err := windowOf(ctx, reader, opts.From, opts.To)
+	window, err := WindowOf(ctx, reader, opts.From, opts.To)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,8 @@ what is in none, and then in each namespace what they hold there besides.
 
 SUBJECT is a user's name, group:NAME, or a service account as sa:NAMESPACE/NAME or
 system:serviceaccount:NAMESPACE:NAME. RBAC does not know which groups a user is
-in: name them with --group. Everybody is in system:authenticated.
+in: name them with --group. Everybody is in system:authenticated. A user who is called
+usage or generate is user:usage.
 ` + sourceHelp + exitCodesHelp,
 		Example: `  gatehouse access jane --group developers
   gatehouse access group:developers -n shop
@@ -75,6 +76,7 @@ in: name them with --group. Everybody is in system:authenticated.
 	v.add(cmd)
 	cmd.Flags().Lookup("namespace").Usage = "only this namespace, and the cluster (default: every namespace)"
 	cmd.Flags().StringArrayVar(&groups, "group", nil, "a group the subject is in; may be repeated")
+	cmd.AddCommand(newAccessUsage(), newAccessGenerate())
 	return cmd
 }
 

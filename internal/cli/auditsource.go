@@ -1,0 +1,163 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gatehouse-io/gatehouse/audit"
+	"github.com/gatehouse-io/gatehouse/audit/query"
+	"github.com/gatehouse-io/gatehouse/check/replay"
+)
+
+const auditSourceHelp = `
+What was done is read from audit logs in files (--audit), whatever wrote them.
+`
+
+// auditFlags say where audit events are read from, and of which time.
+type auditFlags struct {
+	files        []string
+	since, until string
+}
+
+func (f *auditFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringArrayVar(&f.files, "audit", nil, "audit logs: files, folders or -, plain or compressed; may be repeated")
+	flags.StringVar(&f.since, "since", "", "no events before: 30d, 12h, 2006-01-02, or a time as in RFC 3339 (default: all there are)")
+	flags.StringVar(&f.until, "until", "", "no events from then on (default: now)")
+}
+
+// window is the time that is meant; zero is no bound.
+func (f *auditFlags) window(now time.Time) (from, to time.Time, err error) {
+	for _, flag := range []struct {
+		name, text string
+		into       *time.Time
+	}{{"--since", f.since, &from}, {"--until", f.until, &to}} {
+		if flag.text == "" {
+			continue
+		}
+		if *flag.into, err = query.ParseTime(flag.text, now); err != nil {
+			return from, to, coded(exitUsage, fmt.Errorf("%s: %w", flag.name, err))
+		}
+	}
+	if !from.IsZero() && !to.IsZero() && !from.Before(to) {
+		return from, to, coded(exitUsage, &hintError{problem: "--since is not before --until", hint: "write --since 30d --until 1d"})
+	}
+	return from, to, nil
+}
+
+// check refuses flags that name no source, or read stdin twice.
+func (f *auditFlags) check(stdin ...[]string) error {
+	if len(f.files) == 0 {
+		return coded(exitUsage, &hintError{problem: "where are the audit events?", hint: "name their files with --audit FILE"})
+	}
+	read := 0
+	for _, list := range append(stdin, f.files) {
+		for _, path := range list {
+			if path == "-" {
+				read++
+			}
+		}
+	}
+	if read > 1 {
+		return coded(exitUsage, errors.New("stdin can be read once"))
+	}
+	return nil
+}
+
+// unreadEventsError says that a part of audit logs could not be read. What could be was.
+type unreadEventsError struct {
+	places []string // the first, FILE:LINE: what
+	count  int64
+}
+
+func (e *unreadEventsError) Error() string {
+	text := "the answer may be incomplete: " + strings.Join(e.places, "; ")
+	if more := e.count - int64(len(e.places)); more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	return text
+}
+
+func (e *unreadEventsError) Hint() string {
+	return "see what is wrong with these lines, or leave the files out"
+}
+
+// auditSource is the past that a question is about.
+type auditSource struct {
+	// Reader has the distinct requests. Events have to be read by events: those of files
+	// are not kept.
+	audit.Reader
+	from, to time.Time
+	// unread is what could not be read of it.
+	unread unreadEventsError
+
+	files func() iter.Seq2[*audit.Event, error]
+}
+
+// open reads where the events are, and of files their distinct requests.
+func (f *auditFlags) open(cmd *cobra.Command, now time.Time) (*auditSource, error) {
+	s := &auditSource{}
+	var err error
+	if s.from, s.to, err = f.window(now); err != nil {
+		return nil, err
+	}
+	var stdin []byte
+	if slices.Contains(f.files, "-") {
+		if stdin, err = readStdin(cmd.InOrStdin()); err != nil {
+			return nil, err
+		}
+	}
+	s.files = func() iter.Seq2[*audit.Event, error] {
+		s.unread = unreadEventsError{}
+		return auditFiles(cmd.Context(), f.files, bytes.NewReader(stdin), &s.unread)
+	}
+	done := progress(cmd.ErrOrStderr(), "reading audit logs")
+	defer done()
+	reduced := &replay.Reduced{From: s.from, To: s.to}
+	for e, err := range s.files() {
+		if err != nil {
+			return nil, err
+		}
+		reduced.Add(e)
+	}
+	s.Reader = reduced
+	return s, nil
+}
+
+// events are those that a filter means, with their bodies, oldest first as far as a log
+// has them so.
+func (s *auditSource) events(ctx context.Context, filter audit.Filter) iter.Seq2[*audit.Event, error] {
+	if s.files == nil {
+		return s.Scan(ctx, audit.Scan{Filter: filter, Bodies: true})
+	}
+	return func(yield func(*audit.Event, error) bool) {
+		seen := map[audit.Key]bool{}
+		for e, err := range s.files() {
+			if err == nil && (!filter.Matches(e) || seen[e.Key()]) {
+				continue
+			}
+			if err == nil {
+				seen[e.Key()] = true
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+// incomplete is the error of a past that could not be read whole; nil where it was.
+func (s *auditSource) incomplete() error {
+	if s.unread.count == 0 {
+		return nil
+	}
+	return coded(exitUnreadable, &s.unread)
+}
