@@ -61,7 +61,7 @@ func summary(cfg *v1alpha1.ServeConfiguration, dir *dataDir, server string, runn
 	line("admission", fmt.Sprintf("Pod Security enforce %s, warn %s; policies, webhooks, quota", ps.Enforce, ps.Warn))
 	line("flow control", "API Priority and Fairness")
 	line("encryption", "Secrets and ConfigMaps, "+cfg.Encryption.ConfigFile)
-	line("audit", cfg.Audit.LogFile)
+	line("audit", auditSummary(cfg))
 	line("store", storeSummary(cfg))
 	line("controllers", fmt.Sprintf("%d of %d", running, len(controllers)))
 	fmt.Fprintf(&b, "\nAPI         %s\nkubeconfig  %s\n\nTry:  export KUBECONFIG=%s\n      kubectl auth whoami\n", server, dir.adminKubeconfig(), dir.adminKubeconfig())
@@ -100,6 +100,13 @@ func authorizationSummary(cfg *v1alpha1.ServeConfiguration) string {
 		return says + "; system:masters bypasses all"
 	}
 	return says + "; no bypass for system:masters"
+}
+
+func auditSummary(cfg *v1alpha1.ServeConfiguration) string {
+	if cfg.Audit.Store.Disabled {
+		return cfg.Audit.LogFile
+	}
+	return cfg.Audit.LogFile + "; asked with gatehouse audit"
 }
 
 func storeSummary(cfg *v1alpha1.ServeConfiguration) string {

@@ -31,6 +31,7 @@ import (
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 	"github.com/gatehouse-io/gatehouse/audit"
+	"github.com/gatehouse-io/gatehouse/audit/trail"
 	"github.com/gatehouse-io/gatehouse/serve/pki"
 )
 
@@ -48,7 +49,7 @@ type chain struct {
 // CreateKubeAPIServerConfig. Later is too late: the authorizer is copied into
 // the HTTP filters, the admission initializers, the REST storage and the two
 // delegated servers. awaitStore returns when etcd answers and is seeded.
-func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki.PKI, opts options.CompletedOptions, checks *authorizationChecks, awaitStore func() error) (*chain, error) {
+func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki.PKI, opts options.CompletedOptions, checks *authorizationChecks, events *trail.Trail, awaitStore func() error) (*chain, error) {
 	name, err := cache.NewInformerName("kube-apiserver")
 	if err != nil {
 		return nil, err
@@ -79,7 +80,7 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 	if err := authz.guards.Follow(kinds.informer(guards)); err != nil {
 		return nil, err
 	}
-	if err := checks.policies.start(ctx, generic, kinds, shared.Core().V1().Namespaces(), cfg.Admission.ScanRate); err != nil {
+	if err := checks.policies.start(ctx, generic, kinds, shared.Core().V1().Namespaces(), &cfg.Admission); err != nil {
 		return nil, err
 	}
 	authz.policies = &checks.policies
@@ -112,6 +113,10 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 		}
 	}
 	generic.AuditPolicyRuleEvaluator = policy
+	auditAnswers, err := joinTrail(events, generic)
+	if err != nil {
+		return nil, err
+	}
 
 	if !cfg.Authorization.SystemMastersBypass {
 		generic.FlowControl = plainFlowControl{generic.FlowControl, authz}
@@ -122,7 +127,7 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 		}
 		asked := *c
 		asked.Authorization.Authorizer = refusalsExplained{authz}
-		return genericapiserver.DefaultBuildHandlerChain(authz.serveReviews(checks.policies.reports.serve(api)), &asked)
+		return genericapiserver.DefaultBuildHandlerChain(auditAnswers(authz.serveReviews(checks.policies.reports.serve(api))), &asked)
 	}
 
 	kube, resolver, initializers, err := app.CreateKubeAPIServerConfig(opts, generic, shared, storage)

@@ -34,6 +34,7 @@ func (d *dataDir) encryptionConfig() string {
 	return d.path("secret", "encryption.yaml")
 }
 func (d *dataDir) auditLog() string          { return d.path("audit", "audit.log") }
+func (d *dataDir) auditStore() string        { return d.path("audit", "store") }
 func (d *dataDir) generated(n string) string { return d.path("run", n) }
 func (d *dataDir) subdirs() []string         { return []string{"audit", "etcd", "pki", "run", "secret"} }
 func (d *dataDir) close() error              { return d.lock.Close() }

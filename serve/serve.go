@@ -99,6 +99,11 @@ func run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
+	events, err := openTrail(cfg)
+	if err != nil {
+		return err
+	}
+	defer closeTrail(events)
 	phase("keys are there")
 
 	// What the server is built from ends after the server itself, so that its
@@ -122,7 +127,7 @@ func run(ctx context.Context, opts Options) error {
 		if err != nil {
 			return nil, err
 		}
-		return buildChain(inner, cfg, keys, completed, checks, func() error {
+		return buildChain(inner, cfg, keys, completed, checks, events, func() error {
 			phase("API server is configured")
 			defer phase("store is seeded")
 			return await()
@@ -157,6 +162,7 @@ func run(ctx context.Context, opts Options) error {
 		}()
 		return nil
 	})
+	go events.Run(inner)
 	go keys.Run(inner, func(name string) { klog.Infof("certificate %s is renewed", name) },
 		func(err error) { klog.Errorf("certificates are not renewed: %v", err) })
 
@@ -309,6 +315,9 @@ func firstServiceIP(ranges string) (string, error) {
 func fillPaths(cfg *v1alpha1.ServeConfiguration, dir *dataDir) (freshKey bool, err error) {
 	if cfg.Audit.LogFile == "" {
 		cfg.Audit.LogFile = dir.auditLog()
+	}
+	if cfg.Audit.Store.DataDir == "" {
+		cfg.Audit.Store.DataDir = dir.auditStore()
 	}
 	if cfg.Encryption.ConfigFile != "" {
 		return false, nil

@@ -17,13 +17,8 @@ import (
 // parts and segments that it has done away with. It writes the files of the chain that
 // are missing.
 func (s *Store) tidy() error {
-	s.key = s.options.Key
-	if s.key == nil {
-		key, err := chain.ReadOrMakeKey(s.dir.key(), rand.Reader)
-		if err != nil {
-			return err
-		}
-		s.key = key
+	if err := s.readKey(); err != nil {
+		return err
 	}
 	if err := s.checkHead(); err != nil {
 		return err
@@ -55,6 +50,14 @@ func (s *Store) tidy() error {
 			return fmt.Errorf("remove segment: %w", err)
 		}
 	}
+	if err := s.tidyParts(); err != nil {
+		return err
+	}
+	return s.writeHead()
+}
+
+// tidyParts removes the parts of the write-ahead log that are sealed.
+func (s *Store) tidyParts() error {
 	parts, err := numbered(s.dir.wal(), partSuffix)
 	if err != nil {
 		return err
@@ -66,7 +69,14 @@ func (s *Store) tidy() error {
 			}
 		}
 	}
-	return s.writeHead()
+	return nil
+}
+
+func (s *Store) readKey() (err error) {
+	if s.key = s.options.Key; s.key == nil {
+		s.key, err = chain.ReadOrMakeKey(s.dir.key(), rand.Reader)
+	}
+	return err
 }
 
 // checkHead compares the manifest with the head of the chain, which is written after it.

@@ -1,0 +1,97 @@
+package trail
+
+import (
+	"time"
+
+	"k8s.io/component-base/metrics"
+
+	"github.com/gatehouse-io/gatehouse/audit/store"
+)
+
+const subsystem = "gatehouse_audit_store_"
+
+// meters count what the store does, and tell how it is.
+type meters struct {
+	metrics.BaseStableCollector
+	events   *metrics.CounterVec
+	written  *metrics.Counter
+	synced   *metrics.Histogram
+	sealed   *metrics.Histogram
+	failures *metrics.CounterVec
+
+	store                                *store.Store // nil for none
+	kept, bytes, segments, lag, impaired *metrics.Desc
+}
+
+func newMeters() *meters {
+	desc := func(name, help string) *metrics.Desc {
+		return metrics.NewDesc(subsystem+name, help, nil, nil, metrics.ALPHA, "")
+	}
+	return &meters{
+		events: metrics.NewCounterVec(&metrics.CounterOpts{Name: subsystem + "appended_events_total", StabilityLevel: metrics.ALPHA,
+			Help: "Audit events by what became of them: kept, duplicate, or lost, with the reason of the gap: dropped, disk full."}, []string{"result"}),
+		written: metrics.NewCounter(&metrics.CounterOpts{Name: subsystem + "written_bytes_total", StabilityLevel: metrics.ALPHA,
+			Help: "Bytes written to the write-ahead log of the audit store."}),
+		synced: metrics.NewHistogram(&metrics.HistogramOpts{Name: subsystem + "sync_duration_seconds", StabilityLevel: metrics.ALPHA,
+			Help: "How long it took to force the write-ahead log of the audit store to the disk.", Buckets: []float64{.0005, .001, .005, .01, .05, .1, .5, 1, 5}}),
+		sealed: metrics.NewHistogram(&metrics.HistogramOpts{Name: subsystem + "seal_duration_seconds", StabilityLevel: metrics.ALPHA,
+			Help: "How long it took to make a segment of a part of the write-ahead log.", Buckets: []float64{.01, .05, .1, .5, 1, 5, 10, 30}}),
+		failures: metrics.NewCounterVec(&metrics.CounterOpts{Name: subsystem + "failures_total", StabilityLevel: metrics.ALPHA,
+			Help: "What the audit store could not do, and tries again, by what it was."}, []string{"operation"}),
+		kept:     desc("events", "Audit events that the store has."),
+		bytes:    desc("bytes", "Bytes that the segments and the write-ahead log of the audit store take."),
+		segments: desc("segments", "Segments of the audit store."),
+		lag:      desc("seal_lag_seconds", "How long the oldest audit event that is in no segment yet has been waiting for one."),
+		impaired: desc("impaired", "1 where the audit store writes nothing any more, or its disk is full."),
+	}
+}
+
+func (m *meters) ofStore() store.Metrics {
+	add := func(result string) func(int) {
+		return func(n int) { m.events.WithLabelValues(result).Add(float64(n)) }
+	}
+	return store.Metrics{
+		Appended: add("kept"), Deduplicated: add("duplicate"),
+		Dropped: func(reason string, n int) { m.events.WithLabelValues(reason).Add(float64(n)) },
+		Written: func(n int) { m.written.Add(float64(n)) },
+		Synced:  func(d time.Duration) { m.synced.Observe(d.Seconds()) },
+		Sealed:  func(d time.Duration, _ int) { m.sealed.Observe(d.Seconds()) },
+		Failed:  func(what string) { m.failures.WithLabelValues(what).Inc() },
+	}
+}
+
+// DescribeWithStability implements metrics.StableCollector.
+func (m *meters) DescribeWithStability(to chan<- *metrics.Desc) {
+	for _, d := range []*metrics.Desc{m.kept, m.bytes, m.segments, m.lag, m.impaired} {
+		to <- d
+	}
+}
+
+// CollectWithStability implements metrics.StableCollector.
+func (m *meters) CollectWithStability(to chan<- metrics.Metric) {
+	if m.store == nil {
+		return
+	}
+	s := m.store.Stats()
+	impaired := 0.
+	if s.Broken != "" || s.Full {
+		impaired = 1
+	}
+	for d, value := range map[*metrics.Desc]float64{
+		m.kept: float64(s.Events), m.bytes: float64(s.Bytes + s.WALBytes), m.segments: float64(s.Segments), m.lag: s.Lag.Seconds(), m.impaired: impaired,
+	} {
+		to <- metrics.NewLazyConstMetric(d, metrics.GaugeValue, value)
+	}
+}
+
+// Register registers the metrics of the trail, once, with a registry such as
+// legacyregistry.
+func (t *Trail) Register(one func(metrics.Registerable) error, collector func(metrics.StableCollector) error) error {
+	m := t.meters
+	for _, r := range []metrics.Registerable{m.events, m.written, m.synced, m.sealed, m.failures} {
+		if err := one(r); err != nil {
+			return err
+		}
+	}
+	return collector(m)
+}
