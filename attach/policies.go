@@ -27,7 +27,7 @@ import (
 // configurations where the settings say so, until ctx ends.
 func newPolicies(ctx context.Context, cfg *v1alpha1.AttachConfiguration, namespace string, client kubernetes.Interface, objects dynamic.Interface, decide authorizer.UnconditionalAuthorizer) (Policies, []Check, error) {
 	// The cluster's own policies in CEL are its API server's to ask.
-	all, err := engines.All(engines.Options{Native: true})
+	all, err := engines.All(engines.Options{Native: true, ExternalData: engines.ExternalData(&cfg.Admission.ExternalData)})
 	if err != nil {
 		return Policies{}, nil, err
 	}

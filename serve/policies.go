@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/restmapper"
 	"k8s.io/component-base/metrics/legacyregistry"
 
+	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 	"github.com/gatehouse-io/gatehouse/cluster"
 	"github.com/gatehouse-io/gatehouse/policy"
 	"github.com/gatehouse-io/gatehouse/policy/engines"
@@ -62,7 +63,7 @@ func (g *policyGate) set() *policy.Set {
 func (g *policyGate) cluster() policy.Cluster { return g.lookups.Load() }
 
 // start follows the policies from the server's first moment.
-func (g *policyGate) start(ctx context.Context, generic *genericapiserver.Config, kinds *kindInformers, namespaces coreinformers.NamespaceInformer, scanRate int32) error {
+func (g *policyGate) start(ctx context.Context, generic *genericapiserver.Config, kinds *kindInformers, namespaces coreinformers.NamespaceInformer, cfg *v1alpha1.AdmissionOptions) error {
 	known := memory.NewMemCacheClient(kinds.probe)
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(known)
 	g.mapper.Store(mapper)
@@ -70,7 +71,7 @@ func (g *policyGate) start(ctx context.Context, generic *genericapiserver.Config
 	g.needs.kept = &g.lookups
 	g.lookups.Store(cluster.NewWatched(kinds.client, mapper, namespaces.Lister()))
 	// Policies in CEL are upstream's own plugins' to ask.
-	all, err := engines.All(engines.Options{Native: true})
+	all, err := engines.All(engines.Options{Native: true, ExternalData: engines.ExternalData(&cfg.ExternalData)})
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func (g *policyGate) start(ctx context.Context, generic *genericapiserver.Config
 	}
 	follower := follow.New(follow.Options{Client: kinds.client, Engines: all, Set: policy.Options{Metrics: counts}, Lookups: g.needs.of("gate")})
 	g.follower.Store(follower)
-	scanner, native, err := g.newScanner(kinds, follower, namespaces, scanRate)
+	scanner, native, err := g.newScanner(kinds, follower, namespaces, cfg.ScanRate)
 	if err != nil {
 		return err
 	}

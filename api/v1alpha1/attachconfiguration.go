@@ -127,6 +127,8 @@ type AttachAdmissionOptions struct {
 	// started while Gatehouse is down. The namespace of Gatehouse is always among them.
 	// Default: [kube-system].
 	ExemptNamespaces *[]string `json:"exemptNamespaces,omitempty"`
+
+	ExternalData ExternalDataOptions `json:"externalData,omitempty"`
 }
 
 // AttachAuditOptions say what becomes of the events that the API server posts to

@@ -27,6 +27,8 @@ func attachPaths(cfg *AttachConfiguration) []*string {
 		&cfg.Client.CAFile,
 		&cfg.Authentication.TokenFile,
 		&cfg.Authentication.ConfigFile,
+		&cfg.Admission.ExternalData.CertFile,
+		&cfg.Admission.ExternalData.KeyFile,
 		&cfg.Audit.Store.DataDir,
 	}
 }
@@ -48,6 +50,7 @@ func SetAttachDefaults(cfg *AttachConfiguration) {
 	setDefault(&cfg.Admission.Webhooks, WebhooksUnmanaged)
 	setDefault(&cfg.Admission.FailurePolicy, "Fail")
 	setDefaultPointer(&cfg.Admission.ExemptNamespaces, []string{metav1.NamespaceSystem})
+	cfg.Admission.ExternalData.setDefaults()
 	cfg.Audit.Store.setDefaults()
 	setDefaultPointer(&cfg.Audit.RequestSize, resource.MustParse("64Mi"))
 	setDefaultPointer(&cfg.Limits.RequestSize, resource.MustParse("3Mi"))
@@ -106,6 +109,7 @@ const (
 func (v *validator) attachAdmission(o *AttachAdmissionOptions, p *field.Path) {
 	v.oneOf(o.Webhooks, p.Child("webhooks"), WebhooksManaged, WebhooksUnmanaged)
 	v.oneOf(o.FailurePolicy, p.Child("failurePolicy"), "Fail", "Ignore")
+	v.externalData(&o.ExternalData, p.Child("externalData"))
 	if o.URL != "" {
 		if u, err := url.Parse(o.URL); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
 			v.add(field.Invalid(p.Child("url"), o.URL, "want a URL such as https://10.96.0.53, without a path"))

@@ -79,6 +79,7 @@ func SetDefaults(cfg *ServeConfiguration, getenv func(string) string) error {
 	setDefault(&cfg.Audit.MaxSizeMegabytes, 100)
 	setDefault(&cfg.Audit.MaxAgeDays, 30)
 	setDefault(&cfg.Audit.MaxBackups, 10)
+	cfg.Admission.ExternalData.setDefaults()
 	cfg.Audit.Store.setDefaults()
 
 	setDefaultPointer(&cfg.Tracing.SamplingRatePerMillion, 10000)

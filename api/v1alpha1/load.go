@@ -95,6 +95,8 @@ func paths(cfg *ServeConfiguration) []*string {
 		&cfg.Authorization.ABACPolicyFile,
 		&cfg.Authorization.WebhookConfigFile,
 		&cfg.Admission.ConfigFile,
+		&cfg.Admission.ExternalData.CertFile,
+		&cfg.Admission.ExternalData.KeyFile,
 		&cfg.Encryption.ConfigFile,
 		&cfg.Audit.PolicyFile,
 		&cfg.Audit.LogFile,

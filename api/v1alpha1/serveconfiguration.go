@@ -179,6 +179,26 @@ type AdmissionOptions struct {
 	// ScanRate is how many existing objects are judged in a second, at most, by the
 	// background scan. Default: 1000.
 	ScanRate int32 `json:"scanRate,omitempty"`
+
+	ExternalData ExternalDataOptions `json:"externalData,omitempty"`
+}
+
+// ExternalDataOptions say which external data providers policies of Gatekeeper may ask.
+type ExternalDataOptions struct {
+	// Providers may be asked, as NAME=URL: the name of a Provider object
+	// (externaldata.gatekeeper.sh) and the URL that it must have, to the letter.
+	// Another Provider is reported, and nobody asks it. Default: none.
+	Providers []string `json:"providers,omitempty"`
+
+	// CertFile is the client certificate that is shown to providers, read anew for
+	// each connection. Default: none is shown.
+	CertFile string `json:"certFile,omitempty"`
+
+	// KeyFile is the key of CertFile.
+	KeyFile string `json:"keyFile,omitempty"`
+
+	// CacheTTL is how long an answer is kept; a negative time keeps none. Default: 3m.
+	CacheTTL *metav1.Duration `json:"cacheTTL,omitempty"`
 }
 
 // PodSecurityDefaults are Pod Security Standards levels: privileged, baseline

@@ -227,6 +227,7 @@ func (v *validator) admission(o *AdmissionOptions, p *field.Path) {
 	if o.ScanRate < 0 {
 		v.add(field.Invalid(p.Child("scanRate"), o.ScanRate, "want how many objects are judged in a second"))
 	}
+	v.externalData(&o.ExternalData, p.Child("externalData"))
 	p = p.Child("podSecurity")
 	for _, level := range []struct{ name, value string }{
 		{"enforce", o.PodSecurity.Enforce}, {"audit", o.PodSecurity.Audit}, {"warn", o.PodSecurity.Warn},

@@ -38,6 +38,7 @@ type checkFlags struct {
 	from        []string
 	live        bool
 	builtin     string
+	providers   providerFlag
 	podSecurity string
 	as          string
 	groups      []string
@@ -110,6 +111,7 @@ nothing but the diff to stdout. What a chart or a kustomization makes is not fix
 	flags.StringArrayVar(&f.policies, "policies", nil, "files or folders with policies and Exceptions; may be repeated")
 	flags.StringArrayVar(&f.from, "from", nil, "files of the cluster that policies look things up in; may be repeated")
 	flags.BoolVar(&f.live, "live", false, "ask the policies of the cluster of the kubeconfig, and look things up there")
+	flags.Var(&f.providers, "allow-provider", "an external data provider that policies of Gatekeeper may ask, NAME=URL; may be repeated (default: none)")
 	flags.StringVar(&f.builtin, "builtin", "", "every built-in policy, as Enforce, Warn or Report")
 	flags.Lookup("builtin").NoOptDefVal = "Enforce"
 	flags.StringVar(&f.podSecurity, "pod-security", "", "Pod Security level of namespaces that name none: privileged, baseline or restricted, with a version as restricted:v1.37")
@@ -199,7 +201,7 @@ func (c *checking) read(ctx context.Context, paths []string, want func(schema.Gr
 
 func (c *checking) check(ctx context.Context) error {
 	var err error
-	c.engines, err = engines.All(engines.Options{Namespaced: func(kind schema.GroupVersionKind) (namespaced, known bool, err error) {
+	c.engines, err = engines.All(engines.Options{ExternalData: c.providers.options(), Namespaced: func(kind schema.GroupVersionKind) (namespaced, known bool, err error) {
 		_, namespaced, known = c.catalog.ResourceOf(kind.GroupKind())
 		return namespaced, known, nil
 	}})

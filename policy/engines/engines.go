@@ -4,10 +4,12 @@ package engines
 import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 	"github.com/gatehouse-io/gatehouse/policy"
 	"github.com/gatehouse-io/gatehouse/policy/builtin"
 	"github.com/gatehouse-io/gatehouse/policy/cel"
 	"github.com/gatehouse-io/gatehouse/policy/gatekeeper"
+	"github.com/gatehouse-io/gatehouse/policy/gatekeeper/provider"
 )
 
 // Options shape the engines. The zero value is ready.
@@ -20,6 +22,22 @@ type Options struct {
 	// Namespaced tells the scope of a kind; see cel.Options. Default: built-in kinds
 	// are known.
 	Namespaced func(schema.GroupVersionKind) (namespaced, known bool, err error)
+	// ExternalData says which providers policies of Gatekeeper may ask. Default: none.
+	ExternalData provider.Options
+}
+
+// ExternalData is what a configuration file says of providers.
+func ExternalData(o *v1alpha1.ExternalDataOptions) provider.Options {
+	p := provider.Options{CertFile: o.CertFile, KeyFile: o.KeyFile}
+	for _, text := range o.Providers {
+		if name, url, err := v1alpha1.ParseExternalDataProvider(text); err == nil { // it has been validated
+			p.Allowed = append(p.Allowed, provider.Allowed{Name: name, URL: url})
+		}
+	}
+	if o.CacheTTL != nil {
+		p.CacheTTL = o.CacheTTL.Duration
+	}
+	return p
 }
 
 // All are the engines, with nothing compiled yet.
@@ -29,7 +47,11 @@ func All(opts Options) ([]policy.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	templates, err := gatekeeper.New(gatekeeper.Options{Compiler: compiler})
+	providers, err := provider.New(opts.ExternalData)
+	if err != nil {
+		return nil, err
+	}
+	templates, err := gatekeeper.New(gatekeeper.Options{Compiler: compiler, Providers: providers})
 	if err != nil {
 		return nil, err
 	}

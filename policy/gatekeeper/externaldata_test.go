@@ -26,7 +26,7 @@ func TestExternalDataInRego(t *testing.T) {
 		{"good", "x", `[["x", "good:x"]] [] 200 `, false},
 		{"good", "bad", `[] [["bad", "no such image"]] 200 `, false},
 		{"broken", "x", `[["x", "broken:x"]] [] 200 out of order`, false},
-		{"secret", "x", "the provider secret is not allowed: name it, with its address, under externalData.providers", true},
+		{"secret", "x", "the provider secret is not allowed: name it, with its address, under admission.externalData.providers", true},
 		{"nowhere", "x", `there is no provider "nowhere"`, true},
 	} {
 		e := engineWith(t, server, "good", "broken")
@@ -75,7 +75,7 @@ func TestExternalDataInMutators(t *testing.T) {
 		{"good", "Fail", "odd", "Assign tag: it could not be evaluated: the provider good answers with something that is no string"},
 		{"broken", "Fail", "x", "Assign tag: it could not be evaluated: the provider broken says that it fails: out of order"},
 		{"restless", "Fail", "x", "Assign tag: it could not be evaluated: the answer of the provider restless is not idempotent"},
-		{"secret", "Fail", "x", "Assign tag: it could not be evaluated: the provider secret is not allowed: name it, with its address, under externalData.providers of the configuration file"},
+		{"secret", "Fail", "x", "Assign tag: it could not be evaluated: the provider secret is not allowed: name it, with its address, under admission.externalData.providers of the configuration file"},
 		{"secret", "UseDefault", "x", "spare"},
 	} {
 		e := engineWith(t, server, "good", "broken", "restless")

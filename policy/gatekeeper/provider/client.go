@@ -44,7 +44,7 @@ type Options struct {
 
 func (o *Options) setDefaults() {
 	if o.How == "" {
-		o.How = "name it, with its address, under externalData.providers of the configuration file"
+		o.How = "name it, with its address, under admission.externalData.providers of the configuration file"
 	}
 	if o.MaxCalls <= 0 {
 		o.MaxCalls = 16
