@@ -90,11 +90,17 @@ func (s *Store) lose(events int) error {
 	if s.full.Load() {
 		reason, err = audit.GapFull, ErrFull
 	}
+	s.Lost(reason, events)
+	return err
+}
+
+// Lost writes a gap of now: events that never came to Append, such as what could not be
+// read of a list of them (audit.GapUnreadable).
+func (s *Store) Lost(reason string, events int) {
 	s.losses.add(reason, s.options.Clock.Now(), int64(events))
 	s.counters.dropped.Add(int64(events))
 	if s.options.Metrics.Dropped != nil {
 		s.options.Metrics.Dropped(reason, events)
 	}
 	s.queue.ping() // the gap is written even when nothing else is
-	return err
 }
