@@ -10,8 +10,10 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/gatehouse-io/gatehouse/check"
+	"github.com/gatehouse-io/gatehouse/check/lint"
 	"github.com/gatehouse-io/gatehouse/check/manifest"
 	"github.com/gatehouse-io/gatehouse/gate"
 	"github.com/gatehouse-io/gatehouse/policy"
@@ -41,6 +43,9 @@ type loadedPolicies struct {
 	objects    []policy.Object
 	loaded     policy.Loaded
 	exceptions *policy.Exceptions
+	kinds      *catalog
+	// live says that they are those of a cluster.
+	live bool
 }
 
 func (f *policyFlags) load(ctx context.Context, paths []string) (*loadedPolicies, error) {
@@ -52,7 +57,7 @@ func (f *policyFlags) load(ctx context.Context, paths []string) (*loadedPolicies
 	if err != nil {
 		return nil, coded(exitInternal, err)
 	}
-	p := &loadedPolicies{}
+	p := &loadedPolicies{live: len(paths) == 0}
 	if len(paths) > 0 {
 		p.objects, err = check.Collect(ctx, paths, manifest.Options{}, func(kind schema.GroupKind) bool { return isPolicy(all, kind) || kind == definitionKind })
 		if err != nil {
@@ -82,22 +87,27 @@ func (f *policyFlags) load(ctx context.Context, paths []string) (*loadedPolicies
 	loaded, others := policy.Load(all, p.objects)
 	exceptions, problems := policy.LoadExceptions(others, nil)
 	loaded.Problems = append(loaded.Problems, problems...)
-	p.loaded, p.exceptions = loaded, exceptions
+	p.loaded, p.exceptions, p.kinds = loaded, exceptions, kinds
 	return p, nil
 }
 
 // listed is a policy as it is listed.
 type listed struct {
-	Policy   string   `json:"policy"`
-	Does     string   `json:"does"`
-	Matches  []string `json:"matches"`
-	From     string   `json:"from,omitempty"`
+	Policy  string   `json:"policy"`
+	Does    string   `json:"does"`
+	Matches []string `json:"matches"`
+	From    string   `json:"from,omitempty"`
+	// Cost is an estimate, where one can be had.
+	Cost string `json:"cost,omitempty"`
+	// Needs is the first release of Kubernetes that takes it as a new policy.
+	Needs    string   `json:"needs,omitempty"`
 	Problems []string `json:"problems,omitempty"`
 }
 
 // list is every policy in force, and every object that is none for a problem.
 func (p *loadedPolicies) list() []listed {
 	var all []listed
+	var environments lint.Environments
 	told := map[gate.Source]bool{}
 	problems := func(of gate.Source) (texts []string) {
 		for _, one := range p.loaded.Problems {
@@ -116,9 +126,8 @@ func (p *loadedPolicies) list() []listed {
 		_, mutates := one.(policy.Mutator)
 		_, validates := one.(policy.Validator)
 		l.Does = map[[2]bool]string{{true, false}: "changes", {false, true}: "judges", {true, true}: "changes, judges"}[[2]bool{mutates, validates}]
-		if source.File != "" {
-			l.From = gate.Plain(source.Place())
-		}
+		l.From = p.from(source)
+		p.estimate(&environments, one, &l)
 		all = append(all, l)
 	}
 	for _, one := range p.loaded.Problems {
@@ -128,13 +137,47 @@ func (p *loadedPolicies) list() []listed {
 		name := one.Source
 		name.File, name.Line = "", 0
 		l := listed{Policy: gate.Plain(name.String()), Does: "nothing", Problems: []string{gate.Plain(one.Message)}}
-		if one.Source.File != "" {
-			l.From = gate.Plain(one.Source.Place())
-		}
+		l.From = p.from(one.Source)
 		all = append(all, l)
 	}
 	slices.SortStableFunc(all, func(a, b listed) int { return cmp.Compare(a.Policy, b.Policy) })
 	return all
+}
+
+// from is where a policy was read.
+func (p *loadedPolicies) from(source gate.Source) string {
+	switch {
+	case source.File != "":
+		return gate.Plain(source.Place())
+	case p.live:
+		return "the cluster"
+	}
+	return ""
+}
+
+// estimate says what the objects that a policy is made of cost and need.
+func (p *loadedPolicies) estimate(environments *lint.Environments, one policy.Policy, l *listed) {
+	sources := []gate.Source{one.Source()}
+	if c, ok := one.(policy.Compound); ok {
+		sources = c.Sources()
+	}
+	most := lint.Needs{}
+	for _, o := range p.objects {
+		if !slices.ContainsFunc(sources, func(s gate.Source) bool {
+			return s.Kind == o.GetKind() && s.Namespace == o.GetNamespace() && s.Name == o.GetName()
+		}) {
+			continue
+		}
+		if cost, ok := environments.CostOf(o); ok {
+			l.Cost = cost.String()
+		}
+		if n := environments.NeedsOf(o); n.Minor > most.Minor {
+			most = n
+		}
+	}
+	if most.Minor > 0 {
+		l.Needs = fmt.Sprintf("Kubernetes 1.%d", most.Minor)
+	}
 }
 
 // matchesOf says in words what a policy can match at all.
@@ -180,11 +223,17 @@ func newPolicyList() *cobra.Command {
 	var catalogue bool
 	cmd := &cobra.Command{
 		Use:   "list [PATH...]",
-		Short: "List policies: what each does, what it can match, and where it is from",
-		Long: `List policies of every language: what each does, what it can match, and where it is
-from. A policy that does not compile does nothing, and is listed with why.
+		Short: "List policies: what each does, what it can match, its cost, and where it is from",
+		Long: `List policies of every language: what each does, what it can match, what it costs, and
+where it is from. A policy that does not compile does nothing, and is listed with why.
+
+The cost is an estimate for one request, in the units of which an API server allows a
+policy 10,000,000, and is known of CEL alone. Where the text says that it grows with
+the object, it has a loop. With -o wide and in json it is also said which release of
+Kubernetes takes the policy as a new one.
 ` + policySourceHelp + exitCodesHelp,
 		Example: `  gatehouse policy list
+  gatehouse policy list policies/ -o wide
   gatehouse policy list policies/ -o json
   gatehouse policy list --builtin`,
 		RunE: func(cmd *cobra.Command, paths []string) error {
@@ -202,7 +251,10 @@ from. A policy that does not compile does nothing, and is listed with why.
 			if f.output == "json" || f.output == "yaml" {
 				return printObject(cmd.OutOrStdout(), f.output, map[string]any{"policies": all})
 			}
-			t := table{head: []string{"POLICY", "DOES", "MATCHES", "FROM"}}
+			t := table{head: []string{"POLICY", "DOES", "MATCHES", "COST", "FROM"}}
+			if f.output == "wide" {
+				t.head = append(t.head, "NEEDS")
+			}
 			for _, l := range all {
 				matches := strings.Join(l.Matches, "; ")
 				if more := len(l.Matches) - 1; more > 0 && f.output != "wide" {
@@ -211,7 +263,11 @@ from. A policy that does not compile does nothing, and is listed with why.
 				if len(l.Problems) > 0 {
 					matches = "problem: " + strings.Join(l.Problems, "; ")
 				}
-				t.rows = append(t.rows, []string{l.Policy, l.Does, matches, orNone(l.From)})
+				row := []string{l.Policy, l.Does, matches, orNone(l.Cost), orNone(l.From)}
+				if f.output == "wide" {
+					row = append(row, orNone(l.Needs))
+				}
+				t.rows = append(t.rows, row)
 			}
 			return t.print(cmd.OutOrStdout(), widthOf(f.output))
 		},
@@ -256,9 +312,9 @@ func newPolicyShow() *cobra.Command {
 	var f policyFlags
 	cmd := &cobra.Command{
 		Use:   "show NAME [PATH...]",
-		Short: "Show a policy: what it matches, looks up and is excepted by, and its text",
-		Long: `Show the policies of a name, of whatever language: what they match, what they look up,
-which Exceptions name them, what is wrong with them, and their text.
+		Short: "Show a policy: what it matches, costs and is excepted by, and its text",
+		Long: `Show the policies of a name, of whatever language: what they match and cost, which
+release of Kubernetes takes them, where they are from, which Exceptions name them, what is wrong with them, and their text.
 ` + policySourceHelp + exitCodesHelp,
 		Example: `  gatehouse policy show must-have-owner
   gatehouse policy show two policies/`,
@@ -283,8 +339,10 @@ which Exceptions name them, what is wrong with them, and their text.
 				for _, m := range l.Matches {
 					fmt.Fprintf(out, "  matches   %s\n", m)
 				}
-				if l.From != "" {
-					fmt.Fprintf(out, "  from      %s\n", l.From)
+				for _, line := range []struct{ what, text string }{{"costs", l.Cost}, {"needs", l.Needs}, {"from", l.From}} {
+					if line.text != "" {
+						fmt.Fprintf(out, "  %-9s %s\n", line.what, line.text)
+					}
 				}
 				for _, problem := range l.Problems {
 					fmt.Fprintf(out, "  problem   %s\n", problem)
@@ -322,21 +380,32 @@ which Exceptions name them, what is wrong with them, and their text.
 
 func newPolicyLint() *cobra.Command {
 	var f policyFlags
+	var release string
 	cmd := &cobra.Command{
 		Use:   "lint [PATH...]",
 		Short: "Find policies that do not compile, match nothing, or do nothing",
 		Long: `Find what is wrong with policies before they are in force: those that do not compile,
 bindings and constraints without their policy, policies that no binding names, two
 policies of one name, and Exceptions that have ended or name no policy there is.
+
+Also those that can match nothing (a resource that is not known, selectors that
+contradict each other, namespaces that are all excluded), those that another one
+shadows (it says the same of all that they match), and those that need a later
+Kubernetes than --kube-version. CustomResourceDefinitions among the PATHs are known.
 ` + policySourceHelp + exitCodesHelp,
 		Example: `  gatehouse policy lint policies/
+  gatehouse policy lint policies/ --kube-version 1.31
   gatehouse policy lint`,
 		RunE: func(cmd *cobra.Command, paths []string) error {
+			taken, err := version.ParseGeneric(release)
+			if err != nil || taken.Major() != 1 {
+				return &hintError{problem: fmt.Sprintf("--kube-version %q is no release of Kubernetes", release), hint: "write it as " + kubernetesMinor}
+			}
 			p, err := f.load(cmd.Context(), paths)
 			if err != nil {
 				return err
 			}
-			found := p.lint()
+			found := p.lint(int(taken.Minor()))
 			for _, l := range found {
 				fmt.Fprintln(cmd.OutOrStdout(), l)
 			}
@@ -348,11 +417,13 @@ policies of one name, and Exceptions that have ended or name no policy there is.
 		},
 	}
 	f.clusterFlags.add(cmd)
+	cmd.Flags().StringVar(&release, "kube-version", kubernetesMinor, "release of Kubernetes that is to take the policies")
 	return cmd
 }
 
-// lint is a line for everything that is wrong, in order.
-func (p *loadedPolicies) lint() (found []string) {
+// lint is a line for everything that is wrong, in order. minor is that of the release
+// that is to take the policies.
+func (p *loadedPolicies) lint(minor int) (found []string) {
 	say := func(source gate.Source, format string, args ...any) {
 		place := ""
 		if source.File != "" {
@@ -367,6 +438,9 @@ func (p *loadedPolicies) lint() (found []string) {
 			text += " (" + one.Hint + ")"
 		}
 		say(one.Source, "%s", text)
+	}
+	for _, f := range lint.Run(p.objects, p.loaded.Policies, lint.Options{Kinds: p.kinds, Minor: minor}) {
+		say(f.Source, "%s", f.Message)
 	}
 	named := map[string]bool{}
 	seen := map[string]gate.Source{}

@@ -30,6 +30,8 @@ kind: Exception
 metadata: {name: ended}
 spec: {policies: [{name: Nobody}], match: {namespaces: [shop]}, reason: it is old, owner: shop, expiresAt: "2020-01-01T00:00:00Z"}
 `,
+		"idle/idle.yaml": strings.ReplaceAll(twoReplicas, "deployments", "deploymnts") + "---\n" + strings.ReplaceAll(twoReplicas, "two", "first") + "---\n" + strings.ReplaceAll(twoReplicas, "two", "second") +
+			"---\n" + strings.Replace(strings.ReplaceAll(twoReplicas, "two", "later"), "object.spec.replicas >= 2", "ip.isCanonical(object.spec.ip)", 1),
 	}))
 	for _, c := range []struct {
 		args string
@@ -44,6 +46,11 @@ spec: {policies: [{name: Nobody}], match: {namespaces: [shop]}, reason: it is ol
 		{"show nothing good", exitUnreadable, []string{`there is no policy "nothing"`}},
 		{"lint good", exitOK, []string{"2 policies, 0 problems"}},
 		{"lint bad", exitDenied, []string{"no binding names it", "spec.validations[0].expression", "there is no ConstraintTemplate for the kind K8sNothing", "it has ended at 2020-01-01", "it names no policy that there is"}},
+		{"lint idle", exitDenied, []string{"Binding two: it matches nothing: deploymnts.apps is not known", "Binding second: ValidatingAdmissionPolicyBinding first says the same of all that it matches", "4 policies, 2 problems"}},
+		{"lint idle --kube-version 1.30", exitDenied, []string{"it needs Kubernetes 1.31 or later, and is to be taken by 1.30: spec.validations[0].expression"}},
+		{"lint idle --kube-version x", exitUsage, []string{`--kube-version "x" is no release`}},
+		{"list idle -o wide", exitOK, []string{"COST", "CEL from 5, grows with the object", "Kubernetes 1.30", "Kubernetes 1.31"}},
+		{"show later idle", exitOK, []string{"needs Kubernetes 1.31", "costs CEL"}},
 		{"lint nowhere", exitUnreadable, []string{"nowhere"}},
 	} {
 		var out, errs bytes.Buffer
