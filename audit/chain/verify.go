@@ -31,6 +31,9 @@ type VerifyOptions struct {
 	// ExpectHead is a head that was seen before: the chain must still have its newest
 	// link, or one that replaces it, unless retention has removed it.
 	ExpectHead *Head
+	// Expired says of which links the segment may be gone, by a rule that the chain does
+	// not know of; nil for none.
+	Expired func(l *Link) bool
 	// LinksOnly leaves out hashing the segments.
 	LinksOnly bool
 	// Progress is called with each segment that was looked at; nil for nobody.
@@ -49,7 +52,8 @@ const (
 // Fault is the first thing that is wrong with a chain.
 type Fault struct {
 	Kind string `json:"kind"`
-	// Sequence and Segment are of the segment; Sequence is 0 where it is the head.
+	// Sequence and Segment are of the segment. Both are empty where it is the head, and
+	// one of them where it cannot be told.
 	Sequence uint64 `json:"sequence,omitempty"`
 	Segment  string `json:"segment,omitempty"`
 	Detail   string `json:"detail"`
@@ -57,8 +61,10 @@ type Fault struct {
 
 func (f *Fault) String() string {
 	switch {
-	case f.Segment == "":
+	case f.Segment == "" && f.Sequence == 0:
 		return fmt.Sprintf("the head of the chain was %s: %s", f.Kind, f.Detail)
+	case f.Segment == "":
+		return fmt.Sprintf("segment %d was %s: %s", f.Sequence, f.Kind, f.Detail)
 	case f.Sequence == 0:
 		return fmt.Sprintf("%s was %s: %s", f.Segment, f.Kind, f.Detail)
 	}
@@ -263,14 +269,14 @@ func (v *verifier) start() *Fault {
 	}
 	if len(v.links) == 0 {
 		if h.Start <= h.Sequence {
-			return &Fault{Kind: Removed, Sequence: h.Start, Segment: "its file", Detail: "no segment is left of those that should be kept"}
+			return &Fault{Kind: Removed, Sequence: h.Start, Detail: "no segment is left of those that should be kept"}
 		}
 		return nil
 	}
 	first := v.links[0]
 	switch {
 	case first.FirstSequence > h.Start:
-		return &Fault{Kind: Removed, Sequence: h.Start, Segment: "its file", Detail: fmt.Sprintf("the oldest that is left is %d (%s), and retention has removed none from %d on", first.FirstSequence, first.Segment, h.Start)}
+		return &Fault{Kind: Removed, Sequence: h.Start, Detail: fmt.Sprintf("the oldest that is left is %d (%s), and retention has removed none from %d on", first.FirstSequence, first.Segment, h.Start)}
 	case first.FirstSequence < h.Start:
 		return &Fault{Kind: Changed, Sequence: first.Sequence, Segment: first.Segment, Detail: "it reaches over what retention has removed"}
 	case first.Previous != h.Before:
@@ -282,7 +288,7 @@ func (v *verifier) start() *Fault {
 // follows holds a link against the one before.
 func follows(before, l *Link) *Fault {
 	if l.FirstSequence != before.Sequence+1 {
-		return &Fault{Kind: Removed, Sequence: before.Sequence + 1, Segment: "its file", Detail: fmt.Sprintf("%s is followed by %s", before.Segment, l.Segment)}
+		return &Fault{Kind: Removed, Sequence: before.Sequence + 1, Detail: fmt.Sprintf("%s is followed by %s", before.Segment, l.Segment)}
 	}
 	if !before.goesBy(l.Previous) {
 		return &Fault{Kind: Changed, Sequence: before.Sequence, Segment: before.Segment, Detail: "it is not the one that " + l.Segment + " follows"}
@@ -327,11 +333,15 @@ func (v *verifier) holds(h *Head, what string) *Fault {
 		}
 		return nil
 	}
-	return &Fault{Kind: Removed, Sequence: h.Sequence, Segment: "its file", Detail: fmt.Sprintf("%s ends with %d, and the chain does not reach it", what, h.Sequence)}
+	return &Fault{Kind: Removed, Sequence: h.Sequence, Detail: fmt.Sprintf("%s ends with %d, and the chain does not reach it", what, h.Sequence)}
 }
 
 // segment hashes a segment.
 func (v *verifier) segment(ctx context.Context, l *Link) (*Fault, error) {
+	if v.options.Expired != nil && v.options.Expired(l) {
+		delete(v.segments, l.Segment)
+		return nil, nil
+	}
 	if !v.segments[l.Segment] {
 		return &Fault{Kind: Removed, Sequence: l.Sequence, Segment: l.Segment, Detail: "its link is there, and the file is not"}, nil
 	}

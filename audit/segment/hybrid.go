@@ -3,77 +3,259 @@ package segment
 import (
 	"encoding/binary"
 	"errors"
+	"math/bits"
+	"sort"
 )
 
 var errHybrid = errors.New("its run lengths do not fit its values")
 
-// hybrid decodes n numbers of so many bits from Parquet's mix of runs and packed bits,
-// and appends them to dst.
-func hybrid(dst []uint32, data []byte, width, n int) ([]uint32, error) {
+// runs are numbers in Parquet's mix of runs and packed bits. They stay packed: any of them
+// can be had, and all be unpacked, and those that equal target can be counted and found.
+type runs struct {
+	width  int
+	n      int // how many numbers
+	target uint32
+	data   []byte
+	list   []run
+	last   int // the run that was asked for last
+}
+
+// run is one run: a value that comes again, or packed values.
+type run struct {
+	first  int32 // which number of all is its first
+	before int32 // how many before it equal target
+	at     int32 // where its packed values are; -1 for a value that comes again
+	value  uint32
+}
+
+// parse finds the runs of n numbers.
+func (r *runs) parse(data []byte, width, n int, target uint32) error {
+	r.width, r.n, r.target, r.data, r.list, r.last = width, n, target, data, r.list[:0], 0
 	if width < 0 || width > 32 {
-		return dst, errHybrid
+		return errHybrid
 	}
+	before := int32(0)
 	if width == 0 {
-		for range n {
-			dst = append(dst, 0)
-		}
-		return dst, nil
+		r.list = append(r.list, run{at: -1})
+		return nil
 	}
-	mask := uint64(1)<<width - 1
 	bytes := (width + 7) / 8
-	for n > 0 {
-		head, used := binary.Uvarint(data)
+	for first, at := 0, 0; first < n; {
+		head, used := binary.Uvarint(data[at:])
 		if used <= 0 {
-			return dst, errHybrid
+			return errHybrid
 		}
-		data = data[used:]
+		at += used
+		next := run{first: int32(first), before: before, at: -1}
 		if head&1 == 0 {
-			count := head >> 1
-			if count == 0 || len(data) < bytes {
-				return dst, errHybrid
+			if head>>1 == 0 || len(data)-at < bytes {
+				return errHybrid
 			}
-			var value uint32
 			for i := range bytes {
-				value |= uint32(data[i]) << (8 * i)
+				next.value |= uint32(data[at+i]) << (8 * i)
 			}
-			data = data[bytes:]
-			take := int(min(count, uint64(n)))
-			for range take {
-				dst = append(dst, value)
+			at += bytes
+			take := int(min(head>>1, uint64(n-first)))
+			if next.value == target {
+				before += int32(take)
 			}
-			n -= take
-			continue
+			first += take
+		} else {
+			groups := head >> 1
+			if groups == 0 || groups > uint64(len(data)-at)/uint64(width)+1 {
+				return errHybrid
+			}
+			next.at = int32(at)
+			size := min(int(groups)*width, len(data)-at) // the last group may be cut short
+			take := min(int(groups)*8, n-first)
+			if take*width > size*8 {
+				return errHybrid
+			}
+			at += size
+			first += take
+			if width <= 2 {
+				before = r.split(next, take)
+				continue
+			}
 		}
-		groups := head >> 1
-		if groups == 0 || groups > uint64(len(data))/uint64(width)+1 {
-			return dst, errHybrid
-		}
-		size := min(int(groups)*width, len(data)) // the last group may be cut short
-		packed := data[:size]
-		data = data[size:]
-		take := min(int(groups)*8, n)
-		if take*width > size*8 {
-			return dst, errHybrid
-		}
-		dst = unpack(dst, packed, width, mask, take)
+		r.list = append(r.list, next)
+	}
+	return nil
+}
+
+// countedRun is how many numbers of levels are counted together: to find one, no more than
+// these are looked at.
+const countedRun = 256
+
+// split adds a run of packed levels as several, so that what is before each is counted.
+func (r *runs) split(of run, n int) (before int32) {
+	for n > 0 {
+		r.list = append(r.list, of)
+		take := min(n, countedRun)
+		of.before += int32(countPacked(r.data[of.at:], r.width, take, r.target))
+		of.first += int32(take)
+		of.at += int32(take * r.width / 8)
 		n -= take
 	}
-	return dst, nil
+	return of.before
+}
+
+// runOf is the run that has a number.
+func (r *runs) runOf(i int) int {
+	end := func(k int) int {
+		if k+1 < len(r.list) {
+			return int(r.list[k+1].first)
+		}
+		return r.n
+	}
+	if i >= int(r.list[r.last].first) && i < end(r.last) {
+		return r.last
+	}
+	low, high := 0, len(r.list)
+	for low+1 < high {
+		middle := (low + high) / 2
+		if int(r.list[middle].first) <= i {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	r.last = low
+	return low
+}
+
+// get is a number.
+func (r *runs) get(i int) uint32 {
+	k := &r.list[r.runOf(i)]
+	if k.at < 0 {
+		return k.value
+	}
+	return uint32(bitsAt(r.data[k.at:], (i-int(k.first))*r.width, r.width))
+}
+
+// rank is how many numbers before one equal target.
+func (r *runs) rank(i int) int {
+	if i <= 0 {
+		return 0
+	}
+	k := &r.list[r.runOf(i-1)]
+	of := i - int(k.first)
+	if k.at >= 0 {
+		return int(k.before) + countPacked(r.data[k.at:], r.width, of, r.target)
+	}
+	if k.value == r.target {
+		return int(k.before) + of
+	}
+	return int(k.before)
+}
+
+// find is where the k-th number that equals target is, from 0; n where there is none.
+func (r *runs) find(k int) int {
+	i := sort.Search(len(r.list), func(i int) bool { return int(r.list[i].before) > k }) - 1
+	if i < 0 {
+		return r.n
+	}
+	at := &r.list[i]
+	k -= int(at.before)
+	end := r.n
+	if i+1 < len(r.list) {
+		end = int(r.list[i+1].first)
+	}
+	if at.at < 0 {
+		if at.value == r.target && int(at.first)+k < end {
+			return int(at.first) + k
+		}
+		return r.n
+	}
+	j := int(at.first)
+	for ; j+64 < end; j += 64 { // a word or two at once
+		n := countPacked(r.data[int(at.at)+(j-int(at.first))*r.width/8:], r.width, 64, r.target)
+		if n > k {
+			break
+		}
+		k -= n
+	}
+	for ; j < end; j++ {
+		if uint32(bitsAt(r.data[at.at:], (j-int(at.first))*r.width, r.width)) == r.target {
+			if k == 0 {
+				return j
+			}
+			k--
+		}
+	}
+	return r.n
+}
+
+// all appends all numbers.
+func (r *runs) all(dst []uint32) []uint32 {
+	for i := range r.list {
+		k := &r.list[i]
+		end := r.n
+		if i+1 < len(r.list) {
+			end = int(r.list[i+1].first)
+		}
+		n := end - int(k.first)
+		if k.at >= 0 {
+			dst = unpack(dst, r.data[k.at:], r.width, n)
+			continue
+		}
+		for range n {
+			dst = append(dst, k.value)
+		}
+	}
+	return dst
+}
+
+// countPacked is how many of the first n packed numbers equal target; they have one bit or
+// two.
+func countPacked(packed []byte, width, n int, target uint32) int {
+	count := 0
+	for n > 0 {
+		var word uint64
+		here := min(n, 64/width)
+		if len(packed) >= 8 {
+			word = binary.LittleEndian.Uint64(packed)
+			packed = packed[8:]
+		} else {
+			for i, b := range packed {
+				word |= uint64(b) << (8 * i)
+			}
+		}
+		switch {
+		case width == 1 && target == 0:
+			word = ^word
+		case width == 1:
+		case target == 0:
+			word = ^(word | word>>1) & 0x5555555555555555
+		case target == 1:
+			word = word &^ (word >> 1) & 0x5555555555555555
+		case target == 2:
+			word = (word >> 1) &^ word & 0x5555555555555555
+		default:
+			word = word & (word >> 1) & 0x5555555555555555
+		}
+		if here*width < 64 {
+			word &= 1<<(here*width) - 1
+		}
+		count += bits.OnesCount64(word)
+		n -= here
+	}
+	return count
 }
 
 // unpack appends n numbers of packed bits, which has enough of them.
-func unpack(dst []uint32, packed []byte, width int, mask uint64, n int) []uint32 {
-	bit := 0
-	for ; n > 0 && bit>>3+8 <= len(packed); n-- {
-		dst = append(dst, uint32(binary.LittleEndian.Uint64(packed[bit>>3:])>>(bit&7)&mask))
+func unpack(dst []uint32, packed []byte, width, n int) []uint32 {
+	mask := uint64(1)<<width - 1
+	at := len(dst)
+	dst = append(dst, make([]uint32, n)...)
+	out := dst[at:]
+	bit, i := 0, 0
+	for ; i < n && bit>>3+8 <= len(packed); i++ {
+		out[i] = uint32(binary.LittleEndian.Uint64(packed[bit>>3:]) >> (bit & 7) & mask)
 		bit += width
 	}
-	for ; n > 0; n-- {
-		var word uint64
-		for i, b := range packed[bit>>3 : min(len(packed), bit>>3+8)] {
-			word |= uint64(b) << (8 * i)
-		}
-		dst = append(dst, uint32(word>>(bit&7)&mask))
+	for ; i < n; i++ {
+		out[i] = uint32(bitsAt(packed, bit, width))
 		bit += width
 	}
 	return dst

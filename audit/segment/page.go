@@ -113,14 +113,43 @@ func unpackPage(buffer, data []byte, codec format.CompressionCodec) (pageHeader,
 // numbers.
 type values struct {
 	indexed bool
-	indexes []uint32
-	data    []byte // of the texts
+	packed  runs     // the indexes
+	indexes []uint32 // the same, where all were asked for
+	entries int      // of the dictionary
+	data    []byte   // of the texts
 	ends    []uint32
 	numbers []int64
 }
 
 func (v *values) reset() {
 	v.indexed, v.indexes, v.data, v.ends, v.numbers = false, v.indexes[:0], nil, v.ends[:0], v.numbers[:0]
+}
+
+// index is one index.
+func (v *values) index(i int) uint32 {
+	var x uint32
+	if len(v.indexes) > 0 {
+		x = v.indexes[i]
+	} else {
+		x = v.packed.get(i)
+	}
+	if int(x) >= v.entries {
+		panic(damage{fmt.Errorf("it has entry %d of a dictionary of %d", x, v.entries)})
+	}
+	return x
+}
+
+// unpacked are all indexes.
+func (v *values) unpacked() []uint32 {
+	if len(v.indexes) == 0 {
+		v.indexes = v.packed.all(v.indexes)
+		for _, x := range v.indexes {
+			if int(x) >= v.entries {
+				panic(damage{fmt.Errorf("it has entry %d of a dictionary of %d", x, v.entries)})
+			}
+		}
+	}
+	return v.indexes
 }
 
 // text is the i-th text of a page that has texts.
@@ -158,24 +187,14 @@ func (v *values) decode(data []byte, n int, encoding int64, kind format.Type, di
 	v.reset()
 	switch enc := format.Encoding(encoding); {
 	case enc == format.RLEDictionary || enc == format.PlainDictionary:
+		v.indexed, v.entries = true, dictionary
 		if n == 0 {
-			v.indexed = true
-			return nil
+			return v.packed.parse(nil, 0, 0, 0)
 		}
 		if len(data) == 0 {
 			return errCut
 		}
-		var err error
-		v.indexed = true
-		if v.indexes, err = hybrid(v.indexes, data[1:], int(data[0]), n); err != nil {
-			return err
-		}
-		for _, i := range v.indexes {
-			if int(i) >= dictionary {
-				return fmt.Errorf("it has entry %d of a dictionary of %d", i, dictionary)
-			}
-		}
-		return nil
+		return v.packed.parse(data[1:], int(data[0]), n, 0)
 	case enc == format.Plain && kind == format.ByteArray:
 		return v.texts(data, n)
 	case enc == format.Plain && kind == format.Int32:

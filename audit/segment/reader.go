@@ -36,10 +36,10 @@ type reader struct {
 	first, rows int
 	values      values
 	body        []byte
-	// levels of each entry of the page, where the column has them; starts is the first
-	// entry of each row, and value the value of each entry, or -1.
-	definitions, repetitions []uint32
-	starts, value            []int32
+	// The levels of the entries of the page, where the column has them: an entry has a
+	// value where its definition level is the greatest, and begins a row where its
+	// repetition level is 0.
+	definitions, repetitions runs
 }
 
 // dictionary are the distinct values of a column in a row group.
@@ -174,23 +174,23 @@ func (r *reader) load(row int) {
 
 func (r *reader) decode(h pageHeader, body []byte, rows int) error {
 	levels, n := maxLevels[r.leaf], int(h.values)
-	r.repetitions, r.definitions = r.repetitions[:0], r.definitions[:0]
 	var err error
 	if levels.repetition == 0 && n != rows {
 		return fmt.Errorf("it has %d values for %d rows", n, rows)
 	}
 	if levels.repetition > 0 {
-		if r.repetitions, body, err = decodeLevels(r.repetitions, body, levels.repetition, n); err != nil {
+		if body, err = readLevels(&r.repetitions, body, levels.repetition, n, 0); err != nil {
 			return err
+		}
+		if got := r.repetitions.rank(n); got != rows || n == 0 || r.repetitions.get(0) != 0 {
+			return fmt.Errorf("it has %d rows, and should have %d", got, rows)
 		}
 	}
 	if levels.definition > 0 {
-		if r.definitions, body, err = decodeLevels(r.definitions, body, levels.definition, n); err != nil {
+		if body, err = readLevels(&r.definitions, body, levels.definition, n, uint32(levels.definition)); err != nil {
 			return err
 		}
-		if n, err = r.place(uint32(levels.definition), rows); err != nil {
-			return err
-		}
+		n = r.definitions.rank(n)
 	}
 	entries := 0
 	if enc := format.Encoding(h.encoding); enc == format.RLEDictionary || enc == format.PlainDictionary {
@@ -199,45 +199,16 @@ func (r *reader) decode(h pageHeader, body []byte, rows int) error {
 	return r.values.decode(body, n, h.encoding, r.meta.Type, entries)
 }
 
-// place finds which entry begins each row, and which value each entry has. It is how many
-// values there are.
-func (r *reader) place(full uint32, rows int) (int, error) {
-	r.starts, r.value = r.starts[:0], r.value[:0]
-	n := int32(0)
-	for i, d := range r.definitions {
-		if r.repetitions == nil || len(r.repetitions) == 0 || r.repetitions[i] == 0 {
-			r.starts = append(r.starts, int32(i))
-		} else if i == 0 {
-			return 0, fmt.Errorf("it begins in the middle of a row")
-		}
-		if d > full {
-			return 0, fmt.Errorf("it has the definition level %d", d)
-		}
-		if d == full {
-			r.value = append(r.value, n)
-			n++
-		} else {
-			r.value = append(r.value, -1)
-		}
-	}
-	if len(r.starts) != rows {
-		return 0, fmt.Errorf("it has %d rows, and should have %d", len(r.starts), rows)
-	}
-	r.starts = append(r.starts, int32(len(r.definitions)))
-	return int(n), nil
-}
-
-func decodeLevels(dst []uint32, body []byte, most byte, n int) ([]uint32, []byte, error) {
+func readLevels(to *runs, body []byte, most byte, n int, target uint32) ([]byte, error) {
 	if len(body) < 4 {
-		return dst, body, errCut
+		return body, errCut
 	}
 	length := binary.LittleEndian.Uint32(body)
 	body = body[4:]
 	if uint64(length) > uint64(len(body)) {
-		return dst, body, errCut
+		return body, errCut
 	}
-	dst, err := hybrid(dst, body[:length], bits.Len8(most), n)
-	return dst, body[length:], err
+	return body[length:], to.parse(body[:length], bits.Len8(most), n, target)
 }
 
 // at is which value of the page a row of a flat column has, or -1 for NULL. The page is
@@ -247,13 +218,26 @@ func (r *reader) at(row int) int {
 	if maxLevels[r.leaf].definition == 0 {
 		return i
 	}
-	return int(r.value[i])
+	if r.definitions.get(i) != r.definitions.target {
+		return -1
+	}
+	return r.definitions.rank(i)
+}
+
+// entries are the entries of a row of a repeated column, from and to, and which value is
+// the first of them. The page is loaded.
+func (r *reader) entries(row int) (from, to, value int) {
+	from = r.repetitions.find(row - r.first)
+	for to = from + 1; to < r.repetitions.n && r.repetitions.get(to) != 0; {
+		to++
+	}
+	return from, to, r.definitions.rank(from)
 }
 
 // bytesOf is value i of the page.
 func (r *reader) bytesOf(i int) []byte {
 	if r.values.indexed {
-		return r.dict().values.text(int(r.values.indexes[i]))
+		return r.dict().values.text(int(r.values.index(i)))
 	}
 	return r.values.text(i)
 }
@@ -261,7 +245,7 @@ func (r *reader) bytesOf(i int) []byte {
 // stringOf is value i of the page as a text of its own.
 func (r *reader) stringOf(i int) string {
 	if r.values.indexed {
-		return r.dict().text(r.values.indexes[i])
+		return r.dict().text(r.values.index(i))
 	}
 	return string(r.values.text(i))
 }
@@ -307,7 +291,7 @@ func (r *reader) number(row int) (int64, bool) {
 		return 0, false
 	}
 	if r.values.indexed {
-		return r.dict().values.numbers[r.values.indexes[i]], true
+		return r.dict().values.numbers[r.values.index(i)], true
 	}
 	return r.values.numbers[i], true
 }
@@ -318,10 +302,15 @@ func (r *reader) list(row int) []string {
 		return nil
 	}
 	r.load(row)
+	from, to, value := r.entries(row)
 	var all []string
-	for e := r.starts[row-r.first]; e < r.starts[row-r.first+1]; e++ {
-		if i := r.value[e]; i >= 0 {
-			all = append(all, r.stringOf(int(i)))
+	for e := from; e < to; e++ {
+		if r.definitions.get(e) == r.definitions.target {
+			if all == nil {
+				all = make([]string, 0, to-from)
+			}
+			all = append(all, r.stringOf(value))
+			value++
 		}
 	}
 	return all
@@ -334,12 +323,15 @@ func (r *reader) lists(row, n int) [][]string {
 		return append(all, make([][]string, n)...)
 	}
 	r.load(row)
-	for e := r.starts[row-r.first]; e < r.starts[row-r.first+1]; e++ {
-		if r.repetitions[e] < 2 && r.definitions[e] >= 1 {
+	from, to, value := r.entries(row)
+	for e := from; e < to; e++ {
+		definition := r.definitions.get(e)
+		if r.repetitions.get(e) < 2 && definition >= 1 {
 			all = append(all, nil)
 		}
-		if i := r.value[e]; i >= 0 && len(all) > 0 {
-			all[len(all)-1] = append(all[len(all)-1], r.stringOf(int(i)))
+		if definition == r.definitions.target && len(all) > 0 {
+			all[len(all)-1] = append(all[len(all)-1], r.stringOf(value))
+			value++
 		}
 	}
 	return all

@@ -39,7 +39,7 @@ type row struct {
 	Subresource              string              `parquet:"subresource,dict"`
 	Namespace                string              `parquet:"namespace,dict"`
 	Name                     string              `parquet:"name,dict"`
-	ObjectUID                string              `parquet:"object_uid,plain"`
+	ObjectUID                string              `parquet:"object_uid,dict"`
 	ResourceVersion          string              `parquet:"resource_version,plain"`
 	Code                     int32               `parquet:"code,dict"`
 	Status                   string              `parquet:"status,dict"`

@@ -174,7 +174,7 @@ func TestScansAsMemoryDoes(t *testing.T) {
 		m.Add(events...)
 		s, _, _ := write(t, events)
 		matched := 0
-		for range 400 {
+		for range 60 {
 			scan := audit.Scan{Filter: randomFilter(r, events), Order: audit.Order(r.IntN(2)), Bodies: r.IntN(2) == 0}
 			if r.IntN(3) == 0 {
 				scan.Limit = 1 + r.IntN(20)

@@ -168,8 +168,8 @@ func (t *textTest) keep(rows []int32) []int32 {
 }
 
 func (t *textTest) keepLoaded(kept, rows []int32) []int32 {
-	if t.values.indexed && maxLevels[t.leaf].definition == 0 {
-		first, indexes := int32(t.first), t.values.indexes
+	if t.values.indexed && maxLevels[t.leaf].definition == 0 && len(rows) > t.rows/16 {
+		first, indexes := int32(t.first), t.values.unpacked()
 		for _, row := range rows {
 			if t.entry(indexes[row-first]) {
 				kept = append(kept, row)
@@ -183,7 +183,7 @@ func (t *textTest) keepLoaded(kept, rows []int32) []int32 {
 		passes := empty
 		if i >= 0 {
 			if t.values.indexed {
-				passes = t.entry(t.values.indexes[i])
+				passes = t.entry(t.values.index(i))
 			} else {
 				passes = t.passes(view(t.values.text(i)))
 			}
@@ -211,11 +211,16 @@ func (t *listTest) keep(rows []int32) []int32 {
 			continue
 		}
 		t.load(int(row))
-		for e := t.starts[int(row)-t.first]; e < t.starts[int(row)-t.first+1]; e++ {
-			if i := t.value[e]; i >= 0 && t.item(int(i)) {
+		from, to, value := t.entries(int(row))
+		for e := from; e < to; e++ {
+			if t.definitions.get(e) != t.definitions.target {
+				continue
+			}
+			if t.item(value) {
 				kept = append(kept, row)
 				break
 			}
+			value++
 		}
 	}
 	return kept
@@ -223,7 +228,7 @@ func (t *listTest) keep(rows []int32) []int32 {
 
 func (t *listTest) item(i int) bool {
 	if t.values.indexed {
-		return t.entry(t.values.indexes[i])
+		return t.entry(t.values.index(i))
 	}
 	return t.passes(view(t.values.text(i)))
 }

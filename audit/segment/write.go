@@ -12,7 +12,6 @@ import (
 	"unsafe"
 
 	"github.com/parquet-go/parquet-go"
-	"github.com/parquet-go/parquet-go/compress/zstd"
 
 	"github.com/gatehouse-io/gatehouse/audit"
 )
@@ -31,6 +30,9 @@ const (
 	// once, and a reader holds the dictionaries of one row group.
 	longText  = 512
 	longBytes = 16 << 20
+	// smallPageBytes is where a page of unique texts ends, before the library would end
+	// it: to show one event, a page of each column is unpacked, and these are the largest.
+	smallPageBytes = 16 << 10
 	// MaxValue is the longest text of an event that Write takes, in bytes.
 	MaxValue = 32 << 20
 )
@@ -67,7 +69,7 @@ type Writer struct {
 func NewWriter(w io.Writer) *Writer {
 	m := newMeter(w)
 	sw := &Writer{meter: m, file: parquet.NewGenericWriter[any](m, newSchema(),
-		parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault}),
+		parquet.Compression(newCodec()),
 		parquet.PageBufferSize(pageBytes),
 		parquet.DataPageVersion(1),
 		parquet.CreatedBy("gatehouse", "audit segment", Version),
@@ -80,7 +82,7 @@ func NewWriter(w io.Writer) *Writer {
 		),
 	)}
 	for i, c := range sw.file.ColumnWriters() {
-		sw.columns[i] = columnWriter{to: c, index: i, values: make([]parquet.Value, 0, batch)}
+		sw.columns[i] = columnWriter{to: c, index: i, values: make([]parquet.Value, 0, batch), small: i == colID || i == colURI}
 	}
 	return sw
 }
@@ -304,6 +306,9 @@ type columnWriter struct {
 	values []parquet.Value
 	bytes  int // of bodies in values
 	long   int // bytes of long texts in the row group
+	// small says that the column has small pages, and gathered what is in this one.
+	small    bool
+	gathered int
 }
 
 // add adds a value with its levels, and text one of a column that has none.
@@ -316,6 +321,9 @@ func (c *columnWriter) flat(v parquet.Value) { c.values = append(c.values, v) }
 func (c *columnWriter) text(s string) {
 	if len(s) > longText {
 		c.long += len(s)
+	}
+	if c.small {
+		c.gathered += len(s) + 4
 	}
 	c.values = append(c.values, textValue(s))
 }
@@ -345,6 +353,10 @@ func (c *columnWriter) body(b []byte) {
 func (c *columnWriter) flush() error {
 	_, err := c.to.WriteRowValues(c.values)
 	c.values, c.bytes = c.values[:0], 0
+	if err == nil && c.gathered >= smallPageBytes {
+		c.gathered = 0
+		err = c.to.Flush()
+	}
 	return err
 }
 

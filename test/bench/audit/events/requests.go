@@ -152,7 +152,7 @@ func (g *generator) bodies(e *audit.Event, part string) *audit.Event {
 	}
 	labels := `"labels":{"app.kubernetes.io/managed-by":"Helm","app.kubernetes.io/name":"` + e.Name + `","kubernetes.io/metadata.name":"` + e.Namespace + `"}`
 	head := `{"kind":"` + kind + `","apiVersion":"` + version + `","metadata":{"name":"` + e.Name + `","namespace":"` + e.Namespace + `",`
-	e.ObjectUID, e.ResourceVersion = uuid(g.r), strconv.Itoa(g.version)
+	e.ObjectUID, e.ResourceVersion = uidOf(object{e.APIGroup, e.APIVersion, e.Resource, "", e.Namespace, e.Name}), strconv.Itoa(g.version)
 	e.Request = []byte(head + labels + `},` + part + `}`)
 	e.Response = []byte(head + `"uid":"` + e.ObjectUID + `","resourceVersion":"` + e.ResourceVersion + `","creationTimestamp":"` + g.at.Format("2006-01-02T15:04:05Z") + `",` + labels + `},` + part + `}`)
 	return e

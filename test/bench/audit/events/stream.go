@@ -1,6 +1,7 @@
 package events
 
 import (
+	"hash/fnv"
 	"iter"
 	"math"
 	"math/rand/v2"
@@ -110,11 +111,22 @@ func (g *generator) event(a *actor, verb string, o object, query string, code in
 	if query != "" {
 		e.URI += "?" + query
 	}
+	if verb == "update" {
+		// What was decoded of the request tells more of the object.
+		e.ObjectUID, e.ResourceVersion = uidOf(o), strconv.Itoa(g.version-g.r.IntN(2000))
+	}
 	if code == 404 || code == 409 {
 		e.Status, e.StatusReason = "Failure", map[int32]string{404: "NotFound", 409: "AlreadyExists"}[code]
 		e.Message = o.resource + " \"" + o.name + "\" " + map[int32]string{404: "not found", 409: "already exists"}[code]
 	}
 	return e
+}
+
+// uidOf is the UID of an object: the same whenever it is asked for.
+func uidOf(o object) string {
+	h := fnv.New64a()
+	h.Write([]byte(o.path()))
+	return uuid(rand.New(rand.NewPCG(h.Sum64(), 1)))
 }
 
 // forbidden makes an event one that was refused.
