@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"unicode/utf8"
 )
 
@@ -73,11 +74,11 @@ func (p *parser) next() (err error) {
 }
 
 func (p *parser) unexpected(wanted string) error {
-	found := p.now.text
+	found := strconv.Quote(p.now.text)
 	if p.now.kind == end {
-		found = "the end"
+		found = "end"
 	}
-	return fmt.Errorf("at %d: %w %q where %s belongs", p.now.at, ErrUnexpected, found, wanted)
+	return fmt.Errorf("at %d: %w %s where %s belongs", p.now.at, ErrUnexpected, found, wanted)
 }
 
 // take is the token that stands there, where it is of one of the kinds, and goes on.
