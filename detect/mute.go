@@ -1,0 +1,89 @@
+package detect
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
+	"github.com/gatehouse-io/gatehouse/internal/glob"
+)
+
+// ExpiredMute is the rule that a Finding of a Mute which has expired names.
+const ExpiredMute = "expired-mute"
+
+// mutes are the Mutes in force.
+type mutes struct {
+	all  []*v1alpha1.Mute // by name
+	used map[string]int64
+}
+
+func (m *mutes) set(all []*v1alpha1.Mute) {
+	m.all = slices.Clone(all)
+	slices.SortFunc(m.all, func(a, b *v1alpha1.Mute) int { return cmp.Compare(a.Name, b.Name) })
+	if m.used == nil {
+		m.used = map[string]int64{}
+	}
+}
+
+func (m *mutes) counts() map[string]int64 {
+	counts := map[string]int64{}
+	for _, one := range m.all {
+		counts[one.Name] = m.used[one.Name]
+	}
+	return counts
+}
+
+// apply names the first Mute that matches in the Finding that is handed on, and in the one
+// that is kept.
+func (m *mutes) apply(f, kept *Finding) {
+	f.Muted = ""
+	for _, one := range m.all {
+		if f.Last.Before(one.Spec.ExpiresAt.Time) && MuteMatches(one, f) {
+			f.Muted = one.Name
+			m.used[one.Name]++
+			break
+		}
+	}
+	if kept != nil {
+		kept.Muted = f.Muted
+	}
+}
+
+// MuteMatches reports whether a Finding is one that a Mute means, expired or not.
+func MuteMatches(m *v1alpha1.Mute, f *Finding) bool {
+	match := &m.Spec.Match
+	switch {
+	case len(match.Rules)+len(match.Fingerprints)+len(match.Users)+len(match.Namespaces) == 0:
+		return false // one that says nothing mutes nothing
+	case len(match.Rules) > 0 && !glob.Any(match.Rules, f.Rule),
+		len(match.Fingerprints) > 0 && !slices.Contains(match.Fingerprints, f.Fingerprint),
+		len(match.Users) > 0 && !glob.Any(match.Users, f.Subject.User),
+		len(match.Namespaces) > 0 && (f.Object.Namespace == "" || !glob.Any(match.Namespaces, f.Object.Namespace)):
+		return false
+	}
+	return true
+}
+
+// expired tells of Mutes that have expired: once when they do, and their Finding goes on
+// for as long as they are there.
+func (m *mutes) expired(now time.Time, l *ledger) (changes []Change) {
+	for _, one := range m.all {
+		end := one.Spec.ExpiresAt.Time
+		if now.Before(end) {
+			continue
+		}
+		id := fingerprint(ExpiredMute, one.Name)
+		if f := l.open[id]; f != nil {
+			f.Last = now
+			continue
+		}
+		changes = append(changes, l.add(id, now, end, 1, true, nil, func(f *Finding) {
+			f.Rule, f.Title, f.Severity, f.Runbook = ExpiredMute, "A Mute has expired", v1alpha1.SeverityLow, ExpiredMute
+			f.Key, f.Quiet = []string{one.Name}, time.Hour
+			f.Message = fmt.Sprintf("The Mute %s of %s has expired on %s: findings are told again. It was made because: %s", one.Name, one.Spec.Owner, end.UTC().Format(time.DateOnly), one.Spec.Reason)
+		}))
+	}
+	return changes
+}

@@ -1,0 +1,85 @@
+package operator
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+	"time"
+)
+
+// Distinct fires where at least so many different values lie within a window.
+type Distinct struct {
+	AtLeast int
+	Window  time.Duration
+}
+
+func (d Distinct) cell() cell            { return &distinct{Last: map[uint64]int64{}} }
+func (d Distinct) window() time.Duration { return d.Window }
+
+// distinct holds when each value came last. Values are kept as hashes that nobody can
+// make collide on purpose; those that came last also as text, for people.
+type distinct struct {
+	Last  map[uint64]int64 `json:"l"`
+	IDs   []string         `json:"i"`
+	Shown []string         `json:"s"`
+}
+
+func (d *distinct) observe(op Operator, late int64, o Observation) (Fire, bool) {
+	spec := op.(Distinct)
+	at, value := micros(o.At), hash(o.Value)
+	last, known := d.Last[value]
+	if !known {
+		d.makeRoom(spec, at, late)
+		d.IDs = keepID(d.IDs, o.ID)
+	}
+	// An event that was late does not make its value older.
+	if !known || at > last || last-at > late {
+		d.Last[value] = at
+	}
+	if text := shown(o.Value); !slices.Contains(d.Shown, text) {
+		if len(d.Shown) == maxValues {
+			d.Shown = slices.Delete(d.Shown, 0, 1)
+		}
+		d.Shown = append(d.Shown, text)
+	}
+	n, since := int64(0), at
+	for _, t := range d.Last {
+		if within(t, at, spec.Window, late) {
+			n, since = n+1, min(since, t)
+		}
+	}
+	if n < int64(spec.AtLeast) {
+		return Fire{}, false
+	}
+	return Fire{At: o.At, Since: ofMicros(since), Count: n, IDs: slices.Clone(d.IDs), Values: slices.Clone(d.Shown)}, true
+}
+
+// makeRoom lets values go where there are twice as many as fire: those that count no more,
+// or else the oldest.
+func (d *distinct) makeRoom(spec Distinct, at, late int64) {
+	if len(d.Last) < 2*spec.AtLeast {
+		return
+	}
+	oldest, when := uint64(0), int64(0)
+	for value, t := range d.Last {
+		if t <= at-spec.Window.Microseconds()-late {
+			delete(d.Last, value)
+		} else if when == 0 || t < when || t == when && value < oldest {
+			oldest, when = value, t
+		}
+	}
+	if len(d.Last) >= 2*spec.AtLeast {
+		delete(d.Last, oldest)
+	}
+}
+
+func hash(value string) uint64 {
+	sum := sha256.Sum256([]byte(value))
+	return binary.LittleEndian.Uint64(sum[:])
+}
+
+func (d *distinct) size() int { return 3*len(d.Last) + 5*len(d.IDs) + 10*len(d.Shown) }
+
+func (d *distinct) valid(op Operator) bool {
+	return d.Last != nil && len(d.Last) <= 2*op.(Distinct).AtLeast && len(d.IDs) <= maxIDs && len(d.Shown) <= maxValues
+}
