@@ -63,7 +63,7 @@ type DetectionRuleSpec struct {
 	// Condition is a CEL expression over the event of the request that must be true:
 	// event has the fields of an Event of audit.k8s.io/v1. To these come the variables
 	// user, actor (who was impersonated, or else user), address (the last of sourceIPs,
-	// the only one a client cannot choose), namespace, object (what was written, of the
+	// the only one a client cannot choose), ns (the namespace), object (what was written, of the
 	// response where that is recorded), pod (the PodSpec in it, wherever it stands) and
 	// containers (all kinds of them). What cannot be evaluated does not match, and is
 	// counted. Default: true.
@@ -72,7 +72,7 @@ type DetectionRuleSpec struct {
 	Condition string `json:"condition,omitempty"`
 
 	// Key are CEL expressions whose values tell one finding from another, and what is
-	// counted from what else is. Default: user and namespace.
+	// counted from what else is. Default: user and ns.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=8
