@@ -95,7 +95,7 @@ func (c *Compiler) compile(rules Rules, see visible) (*Program, []Fault) {
 		annotations[i] = &validating.AuditAnnotationCondition{Key: a.Key, ValueExpression: a.ValueExpression}
 	}
 	checks := s.conditions("validations[%d].expression", validations, see.rules)
-	p := &Program{budget: celconfig.RuntimeCELCostBudget, plain: newPlain(&rules, matcher, s.compiled), validator: validating.NewValidator(
+	p := &Program{budget: celconfig.RuntimeCELCostBudget, plain: newPlain(&rules, matcher, s.compiled, s.CompositedCompiler), validator: validating.NewValidator(
 		checks, matcher,
 		s.conditions("auditAnnotations[%d].valueExpression", annotations, see.rules),
 		s.conditions("validations[%d].messageExpression", messages, see.messages),

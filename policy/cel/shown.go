@@ -57,27 +57,32 @@ func (v *view) show(versioned *admission.VersionedAttributes, resource schema.Gr
 	return values, nil
 }
 
-// plain are rules that can be found to hold without upstream's validator: they have no
-// variables and write nothing. What does not hold is the validator's to say.
+// plain are rules that can be found to hold without upstream's validator: they write
+// nothing. What does not hold is the validator's to say.
 type plain struct {
 	matcher     matchconditions.Matcher // nil: there are no conditions
 	validations []plugincel.CompilationResult
+	// variables has those of the rules; nil where they have none.
+	variables *plugincel.CompositedCompiler
 	// reserve is what the message expressions may cost. Upstream evaluates them even
 	// where nothing needs them, and fails a validation when they exceed the budget.
 	reserve int64
 }
 
 // newPlain is nil where the rules are not plain.
-func newPlain(rules *Rules, matcher matchconditions.Matcher, validations []plugincel.CompilationResult) *plain {
-	if len(rules.Variables)+len(rules.AuditAnnotations) > 0 {
+func newPlain(rules *Rules, matcher matchconditions.Matcher, validations []plugincel.CompilationResult, own *plugincel.CompositedCompiler) *plain {
+	if len(rules.AuditAnnotations) > 0 {
 		return nil
 	}
 	p := &plain{matcher: matcher, validations: validations}
+	if len(rules.Variables) > 0 {
+		p.variables = own
+	}
 	for i := range rules.Validations {
 		if rules.Validations[i].MessageExpression != "" {
 			p.reserve += 2 * celconfig.PerCallLimit // one ends a little above its limit
 		}
-		if strings.Contains(rules.Validations[i].Expression, plugincel.VariableVarName) || validations[i].Error != nil || validations[i].Program == nil {
+		if p.variables == nil && strings.Contains(rules.Validations[i].Expression, plugincel.VariableVarName) || validations[i].Error != nil || validations[i].Program == nil {
 			return nil
 		}
 	}
@@ -107,8 +112,21 @@ func (p *plain) holds(ctx context.Context, v *view, versioned *admission.Version
 	if params != nil {
 		values[plugincel.ParamsVarName] = common.SchemalessTypedToVal(params)
 	}
+	// As upstream's validator has it: each variable is computed when the first validation
+	// asks for it, and that one pays.
+	var composed plugincel.CompositionContext
+	if p.variables != nil {
+		composed = p.variables.CreateContext(ctx)
+		values[plugincel.VariableVarName] = composed.Variables(values)
+		defer delete(values, plugincel.VariableVarName)
+	}
 	for i := range p.validations {
 		result, details, err := p.validations[i].Program.ContextEval(ctx, values)
+		if composed != nil {
+			if budget -= composed.GetAndResetCost(); budget < 0 {
+				return false
+			}
+		}
 		if err != nil || result == nil || result.Value() != true || details == nil {
 			return false
 		}
