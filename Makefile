@@ -13,7 +13,7 @@ BUILD   := go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 TOOL    := go tool -modfile=tools/go.mod
 
 .DEFAULT_GOAL := build
-.PHONY: help build serve kubectl test test-race lint generate conformance oracle-gatekeeper bench-authz bench-policy bench-serve dist clean
+.PHONY: help build serve kubectl test test-race lint generate conformance oracle-gatekeeper oracle-duckdb bench-authz bench-policy bench-serve dist clean
 
 help: ## Show this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -49,7 +49,7 @@ lint: ## gofmt, vet, staticcheck, generated files, go.mod
 	go vet ./...
 	$(TOOL) staticcheck ./...
 	go mod tidy -diff
-	@! grep -n '^replace' go.mod tools/go.mod test/oracle/go.mod test/oracle/gatekeeper/go.mod
+	@! grep -n '^replace' go.mod tools/go.mod test/oracle/go.mod test/oracle/gatekeeper/go.mod test/oracle/duckdb/go.mod
 	@$(MAKE) --no-print-directory generate
 	@git diff --exit-code -- api docs/reference
 
@@ -62,6 +62,9 @@ conformance: build ## Upstream's [sig-auth] and [sig-api-machinery] e2e specs ag
 oracle-gatekeeper: ## Gatekeeper policies held against Gatekeeper's own libraries (minutes when nothing is cached)
 	go -C test/oracle/gatekeeper build -o $(CURDIR)/dist/gatekeeper-oracle .
 	GATEKEEPER_ORACLE=$(CURDIR)/dist/gatekeeper-oracle go test -count=1 -v -run AgainstGatekeeper ./policy/gatekeeper
+
+oracle-duckdb: ## What audit/bucket has written read back by DuckDB (part of make test; needs g++)
+	go test -count=1 -v -run DuckDB ./audit/bucket
 
 bench-authz: ## Authorization beside upstream's authorizers; writes docs/performance.md
 	go run ./test/bench/authz $(BENCH_FLAGS)
