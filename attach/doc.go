@@ -5,7 +5,7 @@
 //		Endpoints: []attach.Endpoint{attach.Authorize(index), attach.Authenticate(tokens, audiences)},
 //		Checks:    []attach.Check{{Name: "rbac", Ready: synced}},
 //	})
-//	err = server.Serve(ctx, listener, tlsConfig, nil)
+//	err = server.Serve(ctx, attach.Listeners{Reviews: listener}, tlsConfig)
 //
 // Run does all of it for `gatehouse attach`: it watches the cluster, builds the
 // gates, and keeps a serving certificate. A gate joins as an Endpoint, one path
@@ -17,6 +17,7 @@
 //	/mutate         AdmissionReview of admission.k8s.io/v1, answered with a patch
 //	/validate       AdmissionReview of admission.k8s.io/v1
 //	/images         ImageReview of imagepolicy.k8s.io/v1alpha1
+//	/audit          EventList of audit.k8s.io/v1, which is kept (package audit/trail)
 //	/livez /readyz  health, ?verbose for each check
 //	/metrics        Prometheus
 //

@@ -2,7 +2,7 @@ package attach
 
 import (
 	"bytes"
-	_ "embed"
+	"embed"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -20,8 +20,8 @@ import (
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 )
 
-//go:embed manifests.yaml.tmpl
-var manifestsText string
+//go:embed manifests.yaml.tmpl manifests-audit.yaml.tmpl
+var manifestsText embed.FS
 
 var manifestsTemplate = template.Must(template.New("manifests").Funcs(template.FuncMap{
 	"quote": strconv.Quote,
@@ -29,7 +29,7 @@ var manifestsTemplate = template.Must(template.New("manifests").Funcs(template.F
 		lines := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
 		return strings.Repeat(" ", n) + strings.Join(lines, "\n"+strings.Repeat(" ", n))
 	},
-}).Parse(manifestsText))
+}).ParseFS(manifestsText, "*.tmpl"))
 
 // ManifestOptions shape what Manifests prints.
 type ManifestOptions struct {
@@ -64,6 +64,14 @@ type ManifestOptions struct {
 	// replicas read the Secrets of kube-system. Default: false.
 	BootstrapTokens bool
 
+	// Audit adds a replica of its own that keeps the API server's audit events on a
+	// volume, and answers questions about them behind the aggregator. Default: false.
+	Audit bool
+
+	// AuditServer is the URL, without a path, by which the API server reaches it.
+	// Default: the name of the Service gatehouse-audit.
+	AuditServer string
+
 	// Folder holds the files of the API server on its host.
 	// Default: /etc/kubernetes/gatehouse.
 	Folder string
@@ -85,9 +93,11 @@ func (o *ManifestOptions) validate() error {
 	if o.Replicas < 1 {
 		return fmt.Errorf("option Replicas: %d: want at least 1", o.Replicas)
 	}
-	if u, err := url.Parse(o.Server); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil ||
-		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || strings.ContainsAny(o.Server, " \"'\n") {
-		return errors.New("option Server: want a URL such as https://10.96.0.53, without a path")
+	for name, server := range map[string]string{"Server": o.Server, "AuditServer": o.AuditServer} {
+		if u, err := url.Parse(server); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil ||
+			strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || strings.ContainsAny(server, " \"'\n") {
+			return fmt.Errorf("option %s: want a URL such as https://10.96.0.53, without a path", name)
+		}
 	}
 	if o.ClusterIP != "" && net.ParseIP(o.ClusterIP) == nil {
 		return fmt.Errorf("option ClusterIP: %q: is no IP address", o.ClusterIP)
@@ -130,6 +140,12 @@ func Manifests(w io.Writer, o ManifestOptions) error {
 	default:
 		o.Server, serverName = "https://"+serverName, ""
 	}
+	auditHost := ""
+	if o.AuditServer == "" {
+		o.AuditServer = "https://gatehouse-audit." + o.Namespace + ".svc"
+	} else if u, err := url.Parse(o.AuditServer); err == nil {
+		auditHost = u.Hostname()
+	}
 	if err := o.validate(); err != nil {
 		return fmt.Errorf("print manifests: %w", err)
 	}
@@ -141,19 +157,27 @@ func Manifests(w io.Writer, o ManifestOptions) error {
 			clientCA = append(clientCA, encodeCertificate(cert)...)
 		}
 	}
-	type webhook struct{ File, Flag, URL string }
+	type webhook struct{ File, Flag, URL, ServerName string }
 	server := strings.TrimRight(o.Server, "/")
-	var out bytes.Buffer
-	if err := manifestsTemplate.Execute(&out, struct {
+	data := struct {
 		ManifestOptions
-		ClientCA             []byte
-		ServerName, CABundle string
-		Webhooks             []webhook
-	}{o, clientCA, serverName, base64.StdEncoding.EncodeToString(o.CABundle), []webhook{
-		{"authorize.kubeconfig", "named by authorization.yaml", server + "/authorize"},
-		{"authenticate.kubeconfig", "--authentication-token-webhook-config-file, with --authentication-token-webhook-version=v1", server + "/authenticate"},
-	}}); err != nil {
-		return fmt.Errorf("print manifests: %w", err)
+		ClientCA            []byte
+		CABundle, AuditHost string
+		Webhooks            []webhook
+	}{o, clientCA, base64.StdEncoding.EncodeToString(o.CABundle), auditHost, []webhook{
+		{"authorize.kubeconfig", "named by authorization.yaml", server + "/authorize", serverName},
+		{"authenticate.kubeconfig", "--authentication-token-webhook-config-file, with --authentication-token-webhook-version=v1", server + "/authenticate", serverName},
+	}}
+	templates := []string{"manifests.yaml.tmpl"}
+	if o.Audit {
+		data.Webhooks = append(data.Webhooks, webhook{"audit.kubeconfig", "--audit-webhook-config-file, with --audit-policy-file", strings.TrimRight(o.AuditServer, "/") + auditPath, ""})
+		templates = append(templates, "manifests-audit.yaml.tmpl")
+	}
+	var out bytes.Buffer
+	for _, name := range templates {
+		if err := manifestsTemplate.ExecuteTemplate(&out, name, data); err != nil {
+			return fmt.Errorf("print manifests: %w", err)
+		}
 	}
 	for _, crd := range v1alpha1.CRDs() {
 		// Of the kinds only those that a replica watches: the virtual ones are

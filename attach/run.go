@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"maps"
 	"net"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -80,9 +82,31 @@ func Run(ctx context.Context, opts RunOptions) error {
 	if tokens != nil {
 		endpoints = append(endpoints, Authenticate(tokens, cfg.Authentication.Audiences))
 	}
+	events, err := openTrail(&cfg.Audit)
+	if err != nil {
+		return err
+	}
+	handlers := map[string]http.Handler{}
+	var api http.Handler
+	if events != nil {
+		defer func() {
+			if err := events.Close(); err != nil {
+				klog.ErrorS(err, "The audit store is not closed in order; nothing that was acknowledged is lost")
+			}
+		}()
+		go events.Run(ctx)
+		handlers[auditPath] = events.Webhook(cfg.Audit.RequestSize.Value())
+		if cfg.Audit.APIListen != "" {
+			if api, err = auditQuestions(ctx, events, client); err != nil {
+				return err
+			}
+		}
+	}
 	size, _ := cfg.Limits.RequestSize.AsInt64()
 	server, err := New(Options{
 		Endpoints:         endpoints,
+		Handlers:          handlers,
+		API:               api,
 		Checks:            append(checks, more...),
 		RequestSize:       size,
 		ConcurrentReviews: int(cfg.Limits.ConcurrentReviews),
@@ -104,6 +128,13 @@ func Run(ctx context.Context, opts RunOptions) error {
 		}
 		defer health.Close()
 	}
+	var apiListener net.Listener
+	if api != nil {
+		if apiListener, err = listen("audit.apiListen", cfg.Audit.APIListen); err != nil {
+			return err
+		}
+		defer apiListener.Close()
+	}
 	tlsConfig, err := serverTLS(ctx, cfg, client, namespace)
 	if err != nil {
 		return err
@@ -112,11 +143,15 @@ func Run(ctx context.Context, opts RunOptions) error {
 	for _, e := range endpoints {
 		paths = append(paths, e.Path)
 	}
+	paths = append(paths, slices.Sorted(maps.Keys(handlers))...)
 	fmt.Fprintf(opts.Out, "gatehouse attach answers %s on https://%s\n", strings.Join(paths, ", "), listener.Addr())
 	if cfg.Client.CAFile == "" && !loopback(listener.Addr()) {
 		klog.Warning("No client certificate is asked for: whoever reaches the port may ask what anybody may do. Set client.caFile (--client-ca)")
 	}
-	return server.Serve(ctx, listener, tlsConfig, health)
+	if api != nil {
+		fmt.Fprintf(opts.Out, "questions about audit events: https://%s\n", apiListener.Addr())
+	}
+	return server.Serve(ctx, Listeners{Reviews: listener, Health: health, API: apiListener}, tlsConfig)
 }
 
 // Connect finds the cluster, and the namespace that the serving CA is kept in.

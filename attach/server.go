@@ -41,6 +41,15 @@ type Options struct {
 	// Endpoints are the paths that reviews are answered on. Needed: at least one.
 	Endpoints []Endpoint
 
+	// Handlers answer on paths of their own what is no review, such as /audit, and bound
+	// what a request of it costs. They are asked whether Checks hold or not. Default:
+	// none.
+	Handlers map[string]http.Handler
+
+	// API answers on a listener of its own, and asks itself who its clients are.
+	// Default: none.
+	API http.Handler
+
 	// Checks must all hold before any review is answered, and before /readyz
 	// says so. Default: none.
 	Checks []Check
@@ -95,6 +104,9 @@ func New(opts Options) (*Server, error) {
 			slots: make(chan struct{}, opts.ConcurrentReviews), large: make(chan struct{}, largeReviews), ready: s.ready,
 		})
 	}
+	for path, h := range opts.Handlers {
+		mux.Handle(path, h)
+	}
 	mux.Handle("/metrics", legacyregistry.Handler())
 	for _, m := range []*http.ServeMux{mux, health} {
 		healthz.InstallLivezHandler(m, healthz.PingHealthz)
@@ -134,20 +146,30 @@ func (s *Server) checks() []healthz.HealthChecker {
 	}))
 }
 
-// Serve answers on the listener, over TLS, and on health where that is not nil,
-// without, until ctx ends; then it lets the reviews that are being worked on
-// finish. It closes both.
-func (s *Server) Serve(ctx context.Context, listener net.Listener, config *tls.Config, health net.Listener) error {
+// Listeners are where a Server answers: reviews, and, where they are not nil, health
+// without TLS and Options.API.
+type Listeners struct{ Reviews, Health, API net.Listener }
+
+// Serve answers on the listeners until ctx ends; then it lets the reviews that are being
+// worked on finish. It closes them.
+func (s *Server) Serve(ctx context.Context, l Listeners, config *tls.Config) error {
 	main := s.server(s.handler)
 	main.TLSConfig = config
 	main.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: max(s.opts.ConcurrentReviews, 250)}
 	servers := []*http.Server{main}
-	ended := make(chan error, 2)
-	go func() { ended <- main.ServeTLS(listener, "", "") }()
-	if health != nil {
-		second := s.server(s.health)
-		servers = append(servers, second)
-		go func() { ended <- second.Serve(health) }()
+	ended := make(chan error, 3)
+	go func() { ended <- main.ServeTLS(l.Reviews, "", "") }()
+	if l.Health != nil {
+		health := s.server(s.health)
+		servers = append(servers, health)
+		go func() { ended <- health.Serve(l.Health) }()
+	}
+	if l.API != nil {
+		api := s.server(s.opts.API)
+		api.TLSConfig = apiTLS(config)
+		api.WriteTimeout = 0 // an answer is bounded by who gives it, and a watch goes on
+		servers = append(servers, api)
+		go func() { ended <- api.ServeTLS(l.API, "", "") }()
 	}
 	var failed error
 	select {

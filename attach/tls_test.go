@@ -90,7 +90,7 @@ func serve(t *testing.T, opts Options, change func(*v1alpha1.AttachConfiguration
 	}
 	done := make(chan error, 1)
 	s := newServer(t, opts)
-	go func() { done <- s.Serve(ctx, l, config, nil) }()
+	go func() { done <- s.Serve(ctx, Listeners{Reviews: l}, config) }()
 	stopped := false
 	stop := func() error {
 		if stopped {

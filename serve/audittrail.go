@@ -14,11 +14,12 @@ import (
 	"github.com/gatehouse-io/gatehouse/audit/queryapi"
 	auditstore "github.com/gatehouse-io/gatehouse/audit/store"
 	"github.com/gatehouse-io/gatehouse/audit/trail"
+	"github.com/gatehouse-io/gatehouse/internal/version"
 )
 
 // openTrail opens where audit events go, and is told by what is wrong with it.
 func openTrail(cfg *v1alpha1.ServeConfiguration) (*trail.Trail, error) {
-	t, err := trail.Open(trail.Options{Store: cfg.Audit.Store, Source: "serve"})
+	t, err := trail.Open(trail.Options{Store: cfg.Audit.Store, OTLPEndpoint: cfg.Audit.OTLPEndpoint, Source: "serve", Version: version.Release})
 	if err == nil {
 		return t, nil
 	}

@@ -101,7 +101,7 @@ func (s *Store) retain(ctx context.Context, now time.Time) error {
 		total += l.Bytes
 	}
 	n := 0
-	for n < len(live) {
+	for n < s.removable(live) {
 		tooOld := s.options.MaxAge > 0 && live[n].Last.Before(now.Add(-s.options.MaxAge))
 		tooMuch := s.options.MaxBytes > 0 && total > s.options.MaxBytes
 		if !tooOld && !tooMuch {
@@ -170,8 +170,14 @@ const (
 func (s *Store) compact(ctx context.Context, how patience) error {
 	for s.options.CompactEvents > 0 {
 		s.mu.RLock()
-		run := nextRun(s.manifest.live, s.options.CompactEvents, how)
+		live := s.manifest.live
 		s.mu.RUnlock()
+		var run []chain.Link
+		for _, part := range s.joinable(live) {
+			if run = nextRun(part, s.options.CompactEvents, how); run != nil {
+				break
+			}
+		}
 		if run == nil {
 			return nil
 		}

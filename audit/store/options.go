@@ -74,6 +74,11 @@ type Options struct {
 	// namespace in Requests. Default: 256.
 	MaxNames int
 
+	// Publish says that a bucket.Publisher follows the store: what it has not copied yet
+	// is neither deleted nor put into one segment with what it has, and nothing is until
+	// it has said how far it is.
+	Publish bool
+
 	// Key signs the chain of segments. Default: one of the store's own, in its folder,
 	// which proves less: who can change the segments can sign them again.
 	Key *chain.Key

@@ -53,6 +53,8 @@ type Store struct {
 	key         *chain.Key
 	lastSegment uint64 // the highest number given to a segment; under mu
 
+	publishing publishing
+
 	changing  sync.Mutex // held while a change of the manifest is made
 	recording sync.Mutex // held while the catalog is written
 

@@ -5,6 +5,8 @@ import (
 
 	"k8s.io/component-base/metrics"
 
+	"github.com/gatehouse-io/gatehouse/audit/bucket"
+	"github.com/gatehouse-io/gatehouse/audit/otlp"
 	"github.com/gatehouse-io/gatehouse/audit/store"
 )
 
@@ -19,13 +21,22 @@ type meters struct {
 	sealed   *metrics.Histogram
 	failures *metrics.CounterVec
 
-	store                                *store.Store // nil for none
-	kept, bytes, segments, lag, impaired *metrics.Desc
+	// Each is nil where there is none.
+	store     *store.Store
+	exporter  *otlp.Exporter
+	publisher *bucket.Publisher
+
+	kept, bytes, segments, lag, impaired       *metrics.Desc
+	exported, exportDropped                    *metrics.Desc
+	published, publishFailures, publishWaiting *metrics.Desc
 }
 
 func newMeters() *meters {
 	desc := func(name, help string) *metrics.Desc {
 		return metrics.NewDesc(subsystem+name, help, nil, nil, metrics.ALPHA, "")
+	}
+	other := func(name, help string, labels ...string) *metrics.Desc {
+		return metrics.NewDesc(name, help, labels, nil, metrics.ALPHA, "")
 	}
 	return &meters{
 		events: metrics.NewCounterVec(&metrics.CounterOpts{Name: subsystem + "appended_events_total", StabilityLevel: metrics.ALPHA,
@@ -38,11 +49,16 @@ func newMeters() *meters {
 			Help: "How long it took to make a segment of a part of the write-ahead log.", Buckets: []float64{.01, .05, .1, .5, 1, 5, 10, 30}}),
 		failures: metrics.NewCounterVec(&metrics.CounterOpts{Name: subsystem + "failures_total", StabilityLevel: metrics.ALPHA,
 			Help: "What the audit store could not do, and tries again, by what it was."}, []string{"operation"}),
-		kept:     desc("events", "Audit events that the store has."),
-		bytes:    desc("bytes", "Bytes that the segments and the write-ahead log of the audit store take."),
-		segments: desc("segments", "Segments of the audit store."),
-		lag:      desc("seal_lag_seconds", "How long the oldest audit event that is in no segment yet has been waiting for one."),
-		impaired: desc("impaired", "1 where the audit store writes nothing any more, or its disk is full."),
+		kept:            desc("events", "Audit events that the store has."),
+		bytes:           desc("bytes", "Bytes that the segments and the write-ahead log of the audit store take."),
+		segments:        desc("segments", "Segments of the audit store."),
+		lag:             desc("seal_lag_seconds", "How long the oldest audit event that is in no segment yet has been waiting for one."),
+		exported:        other("gatehouse_audit_export_events_total", "Audit events that the OpenTelemetry collector has taken."),
+		exportDropped:   other("gatehouse_audit_export_dropped_events_total", "Audit events that were not sent to the collector, by cause. The store has them.", "cause"),
+		published:       other("gatehouse_audit_publish_segments_total", "Segments that were copied to the bucket."),
+		publishFailures: other("gatehouse_audit_publish_failures_total", "Attempts to copy a segment to the bucket that failed."),
+		publishWaiting:  other("gatehouse_audit_publish_waiting_segments", "Segments that are not in the bucket yet."),
+		impaired:        desc("impaired", "1 where the audit store writes nothing any more, or its disk is full."),
 	}
 }
 
@@ -62,7 +78,7 @@ func (m *meters) ofStore() store.Metrics {
 
 // DescribeWithStability implements metrics.StableCollector.
 func (m *meters) DescribeWithStability(to chan<- *metrics.Desc) {
-	for _, d := range []*metrics.Desc{m.kept, m.bytes, m.segments, m.lag, m.impaired} {
+	for _, d := range []*metrics.Desc{m.kept, m.bytes, m.segments, m.lag, m.impaired, m.exported, m.exportDropped, m.published, m.publishFailures, m.publishWaiting} {
 		to <- d
 	}
 }
@@ -81,6 +97,19 @@ func (m *meters) CollectWithStability(to chan<- metrics.Metric) {
 		m.kept: float64(s.Events), m.bytes: float64(s.Bytes + s.WALBytes), m.segments: float64(s.Segments), m.lag: s.Lag.Seconds(), m.impaired: impaired,
 	} {
 		to <- metrics.NewLazyConstMetric(d, metrics.GaugeValue, value)
+	}
+	if m.exporter != nil {
+		c := m.exporter.Counts()
+		to <- metrics.NewLazyConstMetric(m.exported, metrics.CounterValue, float64(c.Sent))
+		for cause, n := range c.Dropped {
+			to <- metrics.NewLazyConstMetric(m.exportDropped, metrics.CounterValue, float64(n), string(cause))
+		}
+	}
+	if m.publisher != nil {
+		c := m.publisher.Counters()
+		to <- metrics.NewLazyConstMetric(m.published, metrics.CounterValue, float64(c.Segments))
+		to <- metrics.NewLazyConstMetric(m.publishFailures, metrics.CounterValue, float64(c.Failures))
+		to <- metrics.NewLazyConstMetric(m.publishWaiting, metrics.GaugeValue, float64(c.Waiting))
 	}
 }
 

@@ -28,7 +28,8 @@ func newAttachManifests() *cobra.Command {
 		Short: "Print the objects that run gatehouse attach in a cluster, and its API server's files",
 		Long: `Print, as YAML for kubectl apply, the objects that run gatehouse attach as a
 Deployment behind a Service, with the least rights it needs, and a ConfigMap with
-the files of the API server: an AuthorizationConfiguration and two kubeconfigs.
+the files of the API server: an AuthorizationConfiguration and two kubeconfigs, or
+three with --audit.
 
 The kubeconfigs carry the caBundle of the serving certificate. The first replica
 makes that CA, so print them again once one is ready: with --kubeconfig the CA
@@ -77,6 +78,8 @@ that of a gatehouse attach on this host. Nothing is changed anywhere.
 	f.StringVar(&o.ClusterIP, "cluster-ip", "", "address of the Service (default: as in the cluster, or it picks one)")
 	f.StringVar(&clientCA, "client-ca", "", "CA of the API server's client certificate (default: none is asked for)")
 	f.StringSliceVar(&o.ClientNames, "client-name", nil, "common name that certificate may have; may be repeated (default any)")
+	f.BoolVar(&o.Audit, "audit", false, "keep audit events too, in a StatefulSet of its own, and answer questions about them")
+	f.StringVar(&o.AuditServer, "audit-server", "", "URL, without a path, by which the API server reaches it (default: the Service gatehouse-audit)")
 	f.BoolVar(&o.BootstrapTokens, "bootstrap-tokens", false, "let /authenticate know bootstrap tokens (reads Secrets of kube-system)")
 	f.StringVar(&o.Folder, "folder", "/etc/kubernetes/gatehouse", "folder of the API server's files on its host")
 	f.StringVar(&cluster.Kubeconfig, "kubeconfig", "", "kubeconfig of the cluster to look the CA up in")
