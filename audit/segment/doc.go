@@ -15,7 +15,7 @@
 //     They are NULL where the event has no such annotation.
 //   - audit_id is text, for it is compared with what logs and kubectl print, a client may
 //     choose any, and Spark refuses files with a column of type UUID. Sixteen bytes would
-//     save 2.7 of them an event.
+//     save 4.4 bytes an event.
 //   - A text that is not UTF-8 has U+FFFD in place of what is not: one such event would
 //     make a file unreadable to engines that are strict about it.
 //
