@@ -66,6 +66,9 @@ oracle-gatekeeper: ## Gatekeeper policies held against Gatekeeper's own librarie
 oracle-duckdb: ## What audit/bucket has written read back by DuckDB (part of make test; needs g++)
 	go test -count=1 -v -run DuckDB ./audit/bucket
 
+integration-policy: build ## Upstream's own integration tests of admission policies against gatehouse serve (some 10 minutes)
+	go -C test/oracle run ./integration -gatehouse $(CURDIR)/bin/gatehouse
+
 bench-authz: ## Authorization beside upstream's authorizers; writes docs/performance.md
 	go run ./test/bench/authz $(BENCH_FLAGS)
 
