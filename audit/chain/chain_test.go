@@ -252,8 +252,10 @@ func TestTamperingIsNamed(t *testing.T) {
 			l, _ := f.key.Seal(chain.Head{Sequence: 2, Link: f.links[1].Digest()}, third, f.info("other"))
 			f.write(l, "other")
 		}, chain.Changed, third},
-		"head of another key": {func(f *folder) { f.writeHead(newKey(f.t, 2).Advance(f.head, f.links[5], now)) }, chain.Changed, "the head"},
-		"head is no JSON":     {func(f *folder) { f.put(chain.HeadName, "x") }, chain.Changed, "the head"},
+		"content, and a later link": {func(f *folder) { f.put(third, "other"); f.put(link("0005.parquet"), "x") }, chain.Changed, third},
+		"a link, and later content": {func(f *folder) { f.put("0005.parquet", "other"); f.put(link(third), "x") }, chain.Changed, third},
+		"head of another key":       {func(f *folder) { f.writeHead(newKey(f.t, 2).Advance(f.head, f.links[5], now)) }, chain.Changed, "the head"},
+		"head is no JSON":           {func(f *folder) { f.put(chain.HeadName, "x") }, chain.Changed, "the head"},
 		"head moved on": {func(f *folder) {
 			f.put(chain.HeadName, strings.Replace(string(f.head.Marshal()), `"start": 1`, `"start": 2`, 1))
 		}, chain.Changed, "the head"},

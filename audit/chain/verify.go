@@ -118,6 +118,7 @@ type verifier struct {
 	links    []*Link // in order, those that are replaced left out
 	replaced []*Link
 	segments map[string]bool // names of segments that no link has spoken of
+	broken   []*Fault        // of links, which are left out of the others
 	bySum    map[segment.Digest]*Link
 }
 
@@ -130,12 +131,15 @@ func (v *verifier) all(ctx context.Context) (*Fault, error) {
 		return fault, err
 	}
 	if fault := v.start(); fault != nil {
-		return fault, nil
+		return v.because(fault), nil
 	}
 	for i, l := range v.links {
+		if fault := v.brokenBefore(l.Sequence); fault != nil {
+			return fault, nil
+		}
 		if i > 0 {
 			if fault := follows(v.links[i-1], l); fault != nil {
-				return fault, nil
+				return v.because(fault), nil
 			}
 		}
 		if fault, err := v.segment(ctx, l); fault != nil || err != nil {
@@ -153,6 +157,9 @@ func (v *verifier) all(ctx context.Context) (*Fault, error) {
 		if v.options.Progress != nil {
 			v.options.Progress(l, i+1, len(v.links))
 		}
+	}
+	if len(v.broken) > 0 {
+		return v.broken[0], nil
 	}
 	if fault := v.end(); fault != nil {
 		return fault, nil
@@ -180,6 +187,28 @@ func (v *verifier) head(ctx context.Context) (*Fault, error) {
 	}
 	v.report.Head = h
 	return nil, nil
+}
+
+// brokenBefore is the first of the broken links that says it is before a sequence.
+func (v *verifier) brokenBefore(sequence uint64) *Fault {
+	var first *Fault
+	for _, f := range v.broken {
+		if f.Sequence > 0 && f.Sequence < sequence && (first == nil || f.Sequence < first.Sequence) {
+			first = f
+		}
+	}
+	return first
+}
+
+// because is the broken link that a hole in the chain comes of, where there is one that
+// fits, and the hole else.
+func (v *verifier) because(hole *Fault) *Fault {
+	for _, f := range v.broken {
+		if hole.Kind == Removed && hole.Segment == "" && (f.Sequence == 0 || f.Sequence == hole.Sequence) {
+			return f
+		}
+	}
+	return hole
 }
 
 func signatureDetail(key PublicKey, by string) string {
@@ -214,11 +243,14 @@ func (v *verifier) collect(ctx context.Context) (*Fault, error) {
 		l, err := ParseLink(data)
 		switch {
 		case err != nil:
-			return &Fault{Kind: Changed, Segment: of, Detail: "its link: " + err.Error()}, nil
+			v.broken = append(v.broken, &Fault{Kind: Changed, Segment: of, Detail: "its link: " + err.Error()})
+			continue
 		case !v.options.Key.HasSigned(l):
-			return &Fault{Kind: Changed, Sequence: l.Sequence, Segment: of, Detail: "its link: " + signatureDetail(*v.options.Key, l.Key)}, nil
+			v.broken = append(v.broken, &Fault{Kind: Changed, Sequence: l.Sequence, Segment: of, Detail: "its link: " + signatureDetail(*v.options.Key, l.Key)})
+			continue
 		case l.Segment != of:
-			return &Fault{Kind: Reordered, Sequence: l.Sequence, Segment: of, Detail: "its link is that of " + l.Segment}, nil
+			v.broken = append(v.broken, &Fault{Kind: Reordered, Sequence: l.Sequence, Segment: of, Detail: "its link is that of " + l.Segment})
+			continue
 		}
 		all = append(all, l)
 		v.bySum[l.SHA256] = l
