@@ -383,6 +383,26 @@ func TestNamesAndURLs(t *testing.T) {
 	}
 }
 
+func TestStrays(t *testing.T) {
+	ctx := context.Background()
+	b := open(t, "mem://")
+	s, _ := two(t, threeDays(2000))
+	if err := publisher(t, b, s, "gh-0", key(t, 0)).Once(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if strays, err := bucket.Strays(ctx, b, ""); err != nil || len(strays) > 0 {
+		t.Errorf("%v %v", strays, err)
+	}
+	for _, k := range []string{"cluster=prod/day=2026-03-02/x.parquet", "cluster=prod/day=2026-03-02/gh-9-0000000001.parquet", "cluster=other/day=2026-03-02/gh-0-0000000001.parquet"} {
+		if err := b.WriteAll(ctx, k, []byte("x"), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if strays, err := bucket.Strays(ctx, b, ""); err != nil || len(strays) != 3 {
+		t.Errorf("%v %v", strays, err)
+	}
+}
+
 // tamper changes a bucket; the fault that must be found names a segment with these words.
 func TestTamperingIsNamed(t *testing.T) {
 	ctx := context.Background()

@@ -41,6 +41,31 @@ func Replicas(ctx context.Context, b *blob.Bucket, cluster string) ([]Place, err
 	return all, nil
 }
 
+// Strays are the files in partitions that no replica can have written by their names: no
+// chain speaks of them, and engines read them even so.
+func Strays(ctx context.Context, b *blob.Bucket, cluster string) (keys []string, err error) {
+	replicas, err := Replicas(ctx, b, cluster)
+	if err != nil {
+		return nil, err
+	}
+	prefix := "cluster="
+	if cluster != "" {
+		prefix = clusterFolder(cluster)
+	}
+	for o, err := range objects(ctx, b, &blob.ListOptions{Prefix: prefix}) {
+		if err != nil {
+			return nil, err
+		}
+		folder, name := o.Key[:strings.LastIndexByte(o.Key, '/')+1], o.Key[strings.LastIndexByte(o.Key, '/')+1:]
+		if !slices.ContainsFunc(replicas, func(p Place) bool {
+			return isOf(p.Replica, name) && strings.HasPrefix(folder, clusterFolder(p.Cluster)+"day=")
+		}) {
+			keys = append(keys, o.Key)
+		}
+	}
+	return keys, nil
+}
+
 // VerifyOptions say what is asked of a bucket.
 type VerifyOptions struct {
 	// Keys are the public keys of the installations that may have written. Where there is
