@@ -79,6 +79,29 @@ func (t *Tally) Add(ctx context.Context, s *Segment, f audit.Filter) error {
 	return err
 }
 
+// Merge adds the counts of another tally by the same columns: segments can be counted side
+// by side, each goroutine into a tally of its own.
+func (t *Tally) Merge(other *Tally) {
+	for name, g := range other.groups {
+		t.add(name, g.Values, g.Events, g.First, g.Last)
+	}
+}
+
+func (t *Tally) add(name string, values []string, events int64, first, last time.Time) {
+	g := t.groups[name]
+	if g == nil {
+		g = &Group{Values: values, First: first, Last: last}
+		t.groups[name] = g
+	}
+	g.Events += events
+	if first.Before(g.First) {
+		g.First = first
+	}
+	if last.After(g.Last) {
+		g.Last = last
+	}
+}
+
 // Groups are the counts, the largest first, and by values where they are equal.
 func (t *Tally) Groups() []Group {
 	all := make([]Group, 0, len(t.groups))
@@ -275,20 +298,7 @@ func (c *counting) finish(t *Tally) {
 				values[i] = c.names[i].texts[key[i]]
 			}
 		}
-		name := joined(values)
-		g := t.groups[name]
-		first, last := microseconds(n.first), microseconds(n.last)
-		if g == nil {
-			g = &Group{Values: values, First: first, Last: last}
-			t.groups[name] = g
-		}
-		g.Events += n.events
-		if first.Before(g.First) {
-			g.First = first
-		}
-		if last.After(g.Last) {
-			g.Last = last
-		}
+		t.add(joined(values), values, n.events, microseconds(n.first), microseconds(n.last))
 	}
 }
 

@@ -2,6 +2,7 @@ package segment_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -52,11 +53,14 @@ func TestCountsAsCountingDoes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, s := range []*segment.Segment{half, rest} {
-			if err := tally.Add(context.Background(), s, filter); err != nil {
-				t.Fatal(err)
-			}
+		beside, err := segment.NewTally(by...)
+		if err != nil {
+			t.Fatal(err)
 		}
+		if err := errors.Join(tally.Add(context.Background(), half, filter), beside.Add(context.Background(), rest, filter)); err != nil {
+			t.Fatal(err)
+		}
+		tally.Merge(beside)
 		want := map[string]segment.Group{}
 		for _, e := range events {
 			if !filter.Matches(e) {

@@ -186,7 +186,7 @@ func (v *values) texts(data []byte, n int) error {
 func (v *values) decode(data []byte, n int, encoding int64, kind format.Type, dictionary int) error {
 	v.reset()
 	switch enc := format.Encoding(encoding); {
-	case enc == format.RLEDictionary || enc == format.PlainDictionary:
+	case enc == format.RLEDictionary:
 		v.indexed, v.entries = true, dictionary
 		if n == 0 {
 			return v.packed.parse(nil, 0, 0, 0)

@@ -193,7 +193,7 @@ func (r *reader) decode(h pageHeader, body []byte, rows int) error {
 		n = r.definitions.rank(n)
 	}
 	entries := 0
-	if enc := format.Encoding(h.encoding); enc == format.RLEDictionary || enc == format.PlainDictionary {
+	if format.Encoding(h.encoding) == format.RLEDictionary {
 		entries = r.dict().n
 	}
 	return r.values.decode(body, n, h.encoding, r.meta.Type, entries)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"slices"
 	"time"
 
 	"github.com/gatehouse-io/gatehouse/audit"
@@ -108,8 +107,10 @@ func (g *rowGroup) plan(f *audit.Filter) (p plan, err error) {
 		return plan{}, nil
 	}
 	p.tests = tests(g, f)
-	if slices.ContainsFunc(p.tests, test.never) {
-		return plan{}, nil
+	for _, t := range p.tests {
+		if t.never() {
+			return plan{}, nil
+		}
 	}
 	return p, nil
 }

@@ -36,7 +36,7 @@ func tests(g *rowGroup, f *audit.Filter) []test {
 	if len(f.Users) > 0 {
 		as := newTextTest(g, colAsUser, f.Users)
 		as.needed = true
-		all = append(all, &eitherTest{newTextTest(g, colUser, f.Users), as})
+		all = append(all, &eitherTest{a: newTextTest(g, colUser, f.Users), b: as})
 	}
 	text(colNamespace, f.Namespaces)
 	if len(f.Resources) > 0 {
@@ -48,7 +48,7 @@ func tests(g *rowGroup, f *audit.Filter) []test {
 	}
 	text(colDecision, f.Decisions)
 	if len(f.Groups) > 0 {
-		all = append(all, &eitherTest{newListTest(g, colGroups, f.Groups), newListTest(g, colAsGroups, f.Groups)})
+		all = append(all, &eitherTest{a: newListTest(g, colGroups, f.Groups), b: newListTest(g, colAsGroups, f.Groups)})
 	}
 	if len(f.IPs) > 0 {
 		all = append(all, newListTest(g, colIPs, f.IPs))
@@ -115,7 +115,7 @@ func (t *textTest) anyEntry() bool {
 func (r *reader) wholeDictionary() bool {
 	stats := r.meta.EncodingStats
 	for _, s := range stats {
-		if s.PageType != format.DictionaryPage && s.Encoding != format.RLEDictionary && s.Encoding != format.PlainDictionary {
+		if s.PageType != format.DictionaryPage && s.Encoding != format.RLEDictionary {
 			return false
 		}
 	}
@@ -234,15 +234,21 @@ func (t *listTest) item(i int) bool {
 }
 
 // eitherTest passes where one of two does.
-type eitherTest struct{ a, b test }
+type eitherTest struct {
+	a, b           test
+	neverA, neverB bool // as never has found them
+}
 
-func (t *eitherTest) never() bool { return t.a.never() && t.b.never() }
+func (t *eitherTest) never() bool {
+	t.neverA, t.neverB = t.a.never(), t.b.never()
+	return t.neverA && t.neverB
+}
 
 func (t *eitherTest) keep(rows []int32) []int32 {
-	if t.b.never() {
+	if t.neverB {
 		return t.a.keep(rows)
 	}
-	if t.a.never() {
+	if t.neverA {
 		return t.b.keep(rows)
 	}
 	a := t.a.keep(slices.Clone(rows))
