@@ -1,0 +1,405 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gatehouse-io/gatehouse/audit"
+	"github.com/gatehouse-io/gatehouse/audit/format"
+	"github.com/gatehouse-io/gatehouse/audit/redact"
+	"github.com/gatehouse-io/gatehouse/audit/store"
+)
+
+// How much is handed to the store at once, and how much is kept aside of one import.
+const (
+	importEvents = 4096
+	importBytes  = 8 << 20
+	mostAside    = 16 << 20
+)
+
+// clusterAnnotation says which cluster an imported event is of.
+const clusterAnnotation = "audit.gatehouse.io/cluster"
+
+func newAuditImport() *cobra.Command {
+	var o struct{ store, format, cluster, output string }
+	cmd := &cobra.Command{
+		Use:   "import FILE|DIR|-… --store DIR",
+		Short: "Bring audit logs of any cluster into a store",
+		Long: `Bring audit logs into a store: files, folders with all in them, or stdin; plain, gzip or
+zstd. What a line is, is told by the line: events and lists of audit.k8s.io, also of
+OpenShift; EKS out of CloudWatch; GKE out of Cloud Audit Logs; AKS out of diagnostic
+settings or Log Analytics; and what Gatehouse exports.
+
+Events are redacted before they are kept, and are kept once: an import that was broken
+off is simply run again. What cannot be read is counted, and its place, hash and audit ID
+are kept in the store's folder aside; the line itself is not, since it may hold a secret.
+Then the exit code is 3, and everything else has been imported.
+` + exitCodesHelp,
+		Example: `  gatehouse audit import /var/log/kubernetes/audit/ --store ./audit
+  aws logs filter-log-events --log-group-name /aws/eks/prod/cluster --log-stream-name-prefix kube-apiserver-audit | gatehouse audit import - --store ./audit --cluster prod
+  gcloud logging read 'protoPayload.serviceName="k8s.io"' --format=json | gatehouse audit import - --store ./audit`,
+		Args: func(_ *cobra.Command, args []string) error {
+			stdin := 0
+			for _, arg := range args {
+				if arg == "-" {
+					stdin++
+				}
+			}
+			switch {
+			case len(args) == 0:
+				return &hintError{problem: "what is to be imported?", hint: "gatehouse audit import FILE --store DIR"}
+			case o.store == "":
+				return &hintError{problem: "into which store?", hint: "gatehouse audit import FILE --store DIR"}
+			case strings.Contains(o.store, "://"):
+				return &hintError{problem: "events are imported into a folder, and this is a URL", hint: "import into a folder; a store is published to a bucket by the server that has it"}
+			case stdin > 1:
+				return errors.New("stdin can be read once")
+			case !slices.Contains(format.Names, o.format):
+				return &hintError{problem: fmt.Sprintf("format %q is not known", o.format), hint: "known: " + strings.Join(format.Names, ", ")}
+			}
+			return checkOutput(o.output, "table", "json")
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			i := &auditImport{in: cmd.InOrStdin(), format: o.format, cluster: o.cluster}
+			err := i.run(cmd.Context(), args, o.store, cmd.ErrOrStderr())
+			if i.store != nil {
+				i.summary.Gone = err != nil
+				if printed := i.summary.print(cmd.OutOrStdout(), o.output); err == nil {
+					err = printed
+				}
+			}
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.store, "store", "", "the store: its folder, which is made where there is none")
+	f.StringVar(&o.format, "format", format.Auto, "the only format that is read: "+strings.Join(format.Names, ", "))
+	f.StringVar(&o.cluster, "cluster", "", "name of the cluster, which becomes the annotation "+clusterAnnotation+" of each event")
+	f.StringVarP(&o.output, "output", "o", "table", "table or json")
+	return cmd
+}
+
+// importSummary is what an import says of itself.
+type importSummary struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Files      int    `json:"files"`
+	// Events that were read; New of them were not in the store before.
+	Events     int64           `json:"events"`
+	New        int64           `json:"new"`
+	Duplicates int64           `json:"duplicates"`
+	Foreign    int64           `json:"foreignLines"`
+	Problems   []importProblem `json:"problems"`
+	// Aside is the file with all problems.
+	Aside string `json:"aside,omitempty"`
+	// Gone says that the import was broken off.
+	Gone bool `json:"brokenOff,omitempty"`
+}
+
+// importProblem is all problems of one reason.
+type importProblem struct {
+	Reason string   `json:"reason"`
+	Count  int64    `json:"count"`
+	Places []string `json:"places"` // of the first
+}
+
+func (s *importSummary) unread() (n int64) {
+	for _, p := range s.Problems {
+		n += p.Count
+	}
+	return n
+}
+
+func (s *importSummary) problem(reason, place string) {
+	at := slices.IndexFunc(s.Problems, func(p importProblem) bool { return p.Reason == reason })
+	if at < 0 {
+		s.Problems = append(s.Problems, importProblem{Reason: reason})
+		at = len(s.Problems) - 1
+	}
+	p := &s.Problems[at]
+	if p.Count++; len(p.Places) < mostUnread {
+		p.Places = append(p.Places, place)
+	}
+}
+
+func (s *importSummary) print(w io.Writer, output string) error {
+	if output == "json" {
+		return printObject(w, "json", s)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "files\t%d\nevents\t%d\tnew %d, there already %d\n", s.Files, s.Events, s.New, s.Duplicates)
+	if s.Foreign > 0 {
+		fmt.Fprintf(t, "other lines\t%d\tof other logs in the same export\n", s.Foreign)
+	}
+	for _, p := range s.Problems {
+		places := strings.Join(p.Places, ", ")
+		if more := p.Count - int64(len(p.Places)); more > 0 {
+			places += fmt.Sprintf(" and %d more", more)
+		}
+		fmt.Fprintf(t, "%s\t%d\t%s\n", p.Reason, p.Count, printable(places))
+	}
+	if s.Aside != "" {
+		fmt.Fprintf(t, "aside\t\t%s\n", printable(s.Aside))
+	}
+	return coded(exitInternal, t.Flush())
+}
+
+// auditImport is one import.
+type auditImport struct {
+	in              io.Reader
+	format, cluster string
+
+	store    *store.Store
+	redactor *redact.Redactor
+	aside    asideFile
+	summary  importSummary
+
+	batch []*audit.Event
+	bytes int
+	names map[string]map[string]string // annotations with the cluster, by decision and reason
+
+	// For the bar.
+	read, total, events atomic.Int64
+}
+
+func (i *auditImport) run(ctx context.Context, paths []string, dir string, stderr io.Writer) (err error) {
+	i.summary = importSummary{APIVersion: "gatehouse.io/v1alpha1", Kind: "AuditImport", Problems: []importProblem{}}
+	var files []string
+	for _, path := range paths {
+		found, err := filesOf(path)
+		if err != nil {
+			return coded(exitUnreadable, fmt.Errorf("read audit log: %w", err))
+		}
+		files = append(files, found...)
+	}
+	key, err := redact.ReadOrMakeKey(dir, rand.Reader)
+	if err != nil {
+		return coded(exitInternal, err)
+	}
+	i.redactor = redact.New(redact.Options{Key: key})
+	i.store, err = store.Open(dir, store.Options{SyncEvery: store.DefaultSyncEvery})
+	if _, inUse := errors.AsType[*store.InUseError](err); inUse {
+		return coded(exitUnreadable, &hintError{problem: err.Error(), hint: "import into a folder of its own, or stop what has it open"})
+	} else if err != nil {
+		return coded(exitInternal, err)
+	}
+	defer func() {
+		if closed := errors.Join(i.store.Close(), i.aside.close()); err == nil {
+			err = coded(exitInternal, closed)
+		}
+		i.summary.Aside = i.aside.name
+	}()
+	i.aside.dir = filepath.Join(dir, "aside")
+	before := i.store.Stats().Events
+	i.measure(files)
+	done := progressBar(stderr, &i.read, &i.total, &i.events)
+	err = i.all(ctx, files)
+	if sealed := i.store.Seal(context.WithoutCancel(ctx)); err == nil && sealed != nil {
+		err = coded(exitInternal, sealed)
+	}
+	done()
+	i.summary.New = max(i.store.Stats().Events-before, 0)
+	i.summary.Duplicates = max(i.summary.Events-i.summary.New, 0)
+	switch n := i.summary.unread(); {
+	case err != nil:
+		return err
+	case n > 0:
+		i.summary.Aside = i.aside.name
+		return coded(exitUnreadable, &hintError{problem: fmt.Sprintf("%d lines could not be read; everything else has been imported", n), hint: "their places are in " + i.aside.name})
+	}
+	return nil
+}
+
+// measure finds how much is to be read.
+func (i *auditImport) measure(files []string) {
+	for _, name := range files {
+		info, err := os.Stat(name)
+		if err != nil || !info.Mode().IsRegular() {
+			i.total.Store(0) // nobody knows
+			return
+		}
+		i.total.Add(info.Size())
+	}
+}
+
+func (i *auditImport) all(ctx context.Context, files []string) error {
+	for _, name := range files {
+		in, shown := i.in, "<stdin>"
+		if name != "-" {
+			f, err := os.Open(name)
+			if err != nil {
+				if err := i.problem(&format.Problem{File: name, Line: 1, Reason: format.Damaged, Detail: "it cannot be opened"}); err != nil {
+					return err
+				}
+				continue
+			}
+			in, shown = f, name
+		}
+		err := i.file(ctx, in, shown)
+		if f, ok := in.(*os.File); ok && name != "-" {
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			return err
+		}
+		i.summary.Files++
+	}
+	return i.flush(ctx)
+}
+
+// counted counts what is read, for the bar.
+type counted struct {
+	io.Reader
+	n *atomic.Int64
+}
+
+func (c counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+func (i *auditImport) file(ctx context.Context, in io.Reader, name string) error {
+	for e, problem := range format.Read(counted{in, &i.read}, name, format.Options{Format: i.format}) {
+		if err := ctx.Err(); err != nil {
+			return coded(exitInternal, errors.Join(i.flush(context.WithoutCancel(ctx)), errors.New("the import was broken off; run it again to go on")))
+		}
+		if problem != nil {
+			if err := i.problem(problem); err != nil {
+				return err
+			}
+			continue
+		}
+		i.redactor.Event(e)
+		i.ofCluster(e)
+		i.batch = append(i.batch, e)
+		i.bytes += 512 + len(e.URI) + len(e.Request) + len(e.Response)
+		i.events.Add(1)
+		if len(i.batch) >= importEvents || i.bytes >= importBytes {
+			if err := i.flush(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// ofCluster says of which cluster an event is. Events share annotations, and go on to.
+func (i *auditImport) ofCluster(e *audit.Event) {
+	if i.cluster == "" {
+		return
+	}
+	key := ""
+	if len(e.Annotations) <= 2 {
+		key = fmt.Sprint(e.Annotations) // sorted by key
+		if m, ok := i.names[key]; ok {
+			e.Annotations = m
+			return
+		}
+	}
+	m := maps.Clone(e.Annotations)
+	if m == nil {
+		m = map[string]string{}
+	}
+	m[clusterAnnotation] = i.cluster
+	if e.Annotations = m; key != "" {
+		const most = 4096
+		if i.names == nil || len(i.names) >= most {
+			i.names = map[string]map[string]string{}
+		}
+		i.names[key] = m
+	}
+}
+
+// flush hands what was read to the store.
+func (i *auditImport) flush(ctx context.Context) error {
+	if len(i.batch) == 0 {
+		return nil
+	}
+	err := i.store.Append(ctx, i.batch)
+	if errors.Is(err, store.ErrTooLarge) {
+		err = i.oneByOne(ctx)
+	} else if err == nil {
+		i.summary.Events += int64(len(i.batch))
+	}
+	i.batch, i.bytes = make([]*audit.Event, 0, importEvents), 0 // the store may hold the list
+	return coded(exitInternal, err)
+}
+
+// oneByOne keeps events of which one is too large: its bodies go.
+func (i *auditImport) oneByOne(ctx context.Context) error {
+	for _, e := range i.batch {
+		err := i.store.Append(ctx, []*audit.Event{e})
+		if errors.Is(err, store.ErrTooLarge) {
+			e.Request, e.Response, e.Truncated = nil, nil, true
+			e.Unknown = append(slices.Clone(e.Unknown), audit.UnknownBody)
+			err = i.store.Append(ctx, []*audit.Event{e})
+		}
+		if err != nil {
+			return err
+		}
+		i.summary.Events++
+	}
+	return nil
+}
+
+func (i *auditImport) problem(p *format.Problem) error {
+	if p.Reason == format.Foreign {
+		i.summary.Foreign++
+		return nil
+	}
+	i.summary.problem(p.Reason, fmt.Sprintf("%s:%d", p.File, p.Line))
+	return coded(exitInternal, i.aside.add(p.Aside()))
+}
+
+// asideFile keeps the problems of an import, for its owner alone, up to a bound.
+type asideFile struct {
+	dir, name string
+	f         *os.File
+	size      int
+}
+
+func (a *asideFile) add(p format.Aside) error {
+	if a.f == nil {
+		if err := os.MkdirAll(a.dir, 0o700); err != nil {
+			return fmt.Errorf("keep aside: %w", err)
+		}
+		f, err := os.CreateTemp(a.dir, time.Now().UTC().Format("20060102T150405Z")+"-*.jsonl") // mode 0600
+		if err != nil {
+			return fmt.Errorf("keep aside: %w", err)
+		}
+		a.f, a.name = f, f.Name()
+	}
+	line, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	if a.size+len(line) > mostAside {
+		return nil // they are counted all the same
+	}
+	a.size += len(line) + 1
+	_, err = a.f.Write(append(bytes.TrimSpace(line), '\n'))
+	return err
+}
+
+func (a *asideFile) close() error {
+	if a.f == nil {
+		return nil
+	}
+	return errors.Join(a.f.Sync(), a.f.Close())
+}

@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// progressBar draws how much of total has been read, and how many events that were, on a
+// terminal, once it takes longer than quiet. A total of 0 is one that nobody knows.
+func progressBar(w io.Writer, read, total, events *atomic.Int64) (done func()) {
+	f, ok := w.(*os.File)
+	if !ok || !isTerminal(f) {
+		return func() {}
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		begun := time.Now()
+		tick := time.NewTicker(time.Second / 4)
+		defer tick.Stop()
+		shown := false
+		for {
+			select {
+			case <-stop:
+				if shown {
+					fmt.Fprint(f, "\r\x1b[K")
+				}
+				return
+			case now := <-tick.C:
+				if took := now.Sub(begun); took >= quiet {
+					shown = true
+					fmt.Fprintf(f, "\r%s\x1b[K", bar(read.Load(), total.Load(), events.Load(), took))
+				}
+			}
+		}
+	}()
+	return func() { close(stop); <-stopped }
+}
+
+// bar is a line of at most 80 characters.
+func bar(read, total, events int64, took time.Duration) string {
+	seconds := max(took.Seconds(), 0.001)
+	told := fmt.Sprintf("%d events, %.0f a second", events, float64(events)/seconds)
+	if total <= 0 {
+		return told
+	}
+	const width = 24
+	part := min(max(float64(read)/float64(total), 0), 1)
+	full := int(part * width)
+	line := fmt.Sprintf("[%s%s] %3.0f%%  %s", strings.Repeat("#", full), strings.Repeat(".", width-full), part*100, told)
+	if part > 0.01 {
+		line += fmt.Sprintf(", %v left", time.Duration(seconds/part*(1-part)*float64(time.Second)).Round(time.Second))
+	}
+	return line
+}
