@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -59,8 +60,8 @@ type Generated struct {
 	// allows, Granted those that the Scopes are for, Denied those that were refused, and
 	// Unknown those of which the log does not say whether they were allowed.
 	Seen, Covered, Granted, Denied, Unknown Tally
-	// Odd are allowed requests for a resource or path with a star in it, which a rule
-	// cannot be about without being about others: they are not granted.
+	// Odd are allowed requests for what no rule can be about alone, such as a resource
+	// with a star in its name: they are not granted.
 	Odd Tally
 	// Omitted are requests whose names were not kept: they are granted for every name.
 	Omitted Tally
@@ -107,6 +108,17 @@ func (e *NameTakenError) Hint() string { return "give the generated objects anot
 // is empty for a request without one, and for one whose name does not matter.
 type need struct{ namespace, verb, group, resource, name, path string }
 
+// odd reports whether no rule can be about it alone: a star would be about others, and
+// what is no text cannot be written.
+func (n *need) odd() bool {
+	for _, text := range []string{n.namespace, n.verb, n.group, n.resource, n.name, n.path} {
+		if !utf8.ValidString(text) {
+			return true
+		}
+	}
+	return strings.Contains(n.verb+n.group+n.resource, "*") || strings.HasSuffix(n.path, "*") || n.resource == "" && n.path == ""
+}
+
 type evidence struct {
 	requests int64
 	last     time.Time
@@ -138,6 +150,9 @@ type generator struct {
 func Generate(ctx context.Context, reader audit.Reader, opts GenerateOptions) (*Generated, error) {
 	if opts.World.View == nil {
 		opts.World.View = &cluster.View{}
+	}
+	if !utf8.ValidString(opts.Subject.Name + "\n" + opts.Subject.Namespace) {
+		return nil, fmt.Errorf("generate roles: %q is no text, and no binding can name it", opts.Subject.Name)
 	}
 	if opts.Name == "" {
 		opts.Name = nameFor(&opts.Subject)
@@ -259,7 +274,7 @@ func (g *generator) take(q *asked, r *audit.Request) {
 		g.out.Unknown.add(r)
 		return
 	}
-	if strings.Contains(n.verb+n.group+n.resource, "*") || strings.HasSuffix(n.path, "*") || n.resource == "" && n.path == "" {
+	if n.odd() {
 		g.out.Odd.add(r)
 		return
 	}
@@ -295,7 +310,10 @@ func (g *generator) exists(a *authorizer.AttributesRecord) bool {
 // request, that was allowed. Groups that are added by themselves are not asked about.
 func (g *generator) act(r *audit.Request) {
 	add := func(n need) {
-		n.verb = "impersonate"
+		if n.verb = "impersonate"; n.odd() {
+			g.out.Odd.add(r)
+			return
+		}
 		g.need(g.acts, n, times(r), r.Last)
 	}
 	if namespace, name, err := serviceaccount.SplitUsername(r.User); err == nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/gatehouse-io/gatehouse/audit"
 	"github.com/gatehouse-io/gatehouse/authz/review"
@@ -154,6 +155,8 @@ const byRBAC = "RBAC: allowed by "
 const (
 	unsureGroups = "the groups of the user are unknown"
 	unsureOther  = "another authorizer allowed it, and may still"
+	// Guards under gatehouse attach are not asked about them.
+	unsureMasters = "an API server that is not gatehouse serve lets system:masters pass and asks nobody"
 )
 
 func (w *worker) take(ctx context.Context, r *audit.Request) {
@@ -187,7 +190,11 @@ func (w *worker) take(ctx context.Context, r *audit.Request) {
 		case after.denied: // a Guard stands before every authorizer that allows
 			w.report.Judged.add(r)
 			before.reason = r.Reason
-			w.flip(r, WouldRefuse, "", before, after)
+			unsure := ""
+			if slices.Contains(r.Groups, user.SystemPrivilegedGroup) {
+				unsure = unsureMasters
+			}
+			w.flip(r, WouldRefuse, unsure, before, after)
 		case after.allowed:
 			w.report.Judged.add(r)
 		default:
@@ -276,7 +283,7 @@ func detailOf(r *audit.Request) string {
 	if r.Reason != "" {
 		return r.Reason
 	}
-	for _, group := range []string{"system:masters", "system:nodes"} {
+	for _, group := range []string{user.SystemPrivilegedGroup, user.NodesGroup} {
 		if slices.Contains(r.Groups, group) {
 			return "no reason recorded, group " + group
 		}

@@ -214,6 +214,7 @@ spec: {subjects: {all: true}, resources: [pods], reason: nobody may, %s}
 		{name: "another authorizer", before: empty, after: empty, request: request(func(r *audit.Request) { r.Reason = "the webhook says so" }), cause: OtherAuthorizer, causeText: "the webhook says so"},
 		{name: "another authorizer without a reason", before: empty, after: empty, request: request(func(r *audit.Request) { r.Reason, r.Groups = "", []string{"system:nodes"} }), cause: OtherAuthorizer, causeText: "no reason recorded, group system:nodes"},
 		{name: "another authorizer, and a Guard", before: empty, after: strings.ReplaceAll(with("mode: enforce"), "verbs: [get]", "verbs: [list]"), request: request(func(r *audit.Request) { r.Reason = "" }), change: WouldRefuse},
+		{name: "system:masters, and a Guard", before: empty, after: strings.ReplaceAll(with("mode: enforce"), "verbs: [get]", "verbs: [list]"), request: request(func(r *audit.Request) { r.Reason, r.Groups = "", []string{"system:masters"} }), change: WouldRefuse, unsure: unsureMasters},
 		{name: "another authorizer too", before: smallWorld, after: empty, request: request(func(r *audit.Request) { r.Reason = "" }), change: WouldRefuse, unsure: unsureOther, reproduced: 3},
 
 		{name: "names omitted, and nobody names any", before: smallWorld, after: empty, request: request(func(r *audit.Request) { r.NameOmitted, r.Name = true, "" }), change: WouldRefuse, reproduced: 3},
