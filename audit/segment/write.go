@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -239,22 +238,25 @@ func (w *Writer) event(e *audit.Event) {
 // annotations writes those of authorization into columns of their own, and the others
 // into the map.
 func (w *Writer) annotations(all map[string]string) {
-	for _, special := range [...]struct {
-		column int
-		key    string
-	}{{colDecision, audit.AnnotationDecision}, {colReason, audit.AnnotationReason}} {
-		if v, ok := all[special.key]; ok {
-			w.columns[special.column].add(textValue(v), 0, 1)
-		} else {
-			w.columns[special.column].add(parquet.NullValue(), 0, 0)
+	decision, reason := parquet.NullValue(), parquet.NullValue()
+	var decided, reasoned int
+	w.keys = w.keys[:0]
+	for k, v := range all {
+		switch k {
+		case audit.AnnotationDecision:
+			decision, decided = textValue(v), 1
+		case audit.AnnotationReason:
+			reason, reasoned = textValue(v), 1
+		default:
+			w.keys = append(w.keys, k)
 		}
 	}
+	w.columns[colDecision].add(decision, 0, decided)
+	w.columns[colReason].add(reason, 0, reasoned)
+	slices.Sort(w.keys)
 	key, value := &w.columns[colAnnotationKey], &w.columns[colAnnotationValue]
 	repetition := 0
-	for _, k := range w.sorted(maps.Keys(all)) {
-		if k == audit.AnnotationDecision || k == audit.AnnotationReason {
-			continue
-		}
+	for _, k := range w.keys {
 		key.add(textValue(k), repetition, 1)
 		value.add(textValue(all[k]), repetition, 1)
 		repetition = 1
@@ -271,13 +273,19 @@ func (w *Writer) extra(key, value *columnWriter, all map[string][]string) {
 		value.add(parquet.NullValue(), 0, 0)
 		return
 	}
-	for i, k := range w.sorted(maps.Keys(all)) {
+	w.keys = w.keys[:0]
+	for k := range all {
+		w.keys = append(w.keys, k)
+	}
+	slices.Sort(w.keys) // so that the same events make the same file
+	for i, k := range w.keys {
 		outer := min(i, 1)
 		key.add(textValue(k), outer, 1)
-		if len(all[k]) == 0 {
+		items := all[k]
+		if len(items) == 0 {
 			value.add(parquet.NullValue(), outer, 1)
 		}
-		for j, v := range all[k] {
+		for j, v := range items {
 			if j > 0 {
 				outer = 2
 			}
@@ -287,16 +295,6 @@ func (w *Writer) extra(key, value *columnWriter, all map[string][]string) {
 			value.add(textValue(v), outer, 2)
 		}
 	}
-}
-
-// sorted are the keys of a map in order, so that the same events make the same file.
-func (w *Writer) sorted(keys func(func(string) bool)) []string {
-	w.keys = w.keys[:0]
-	for k := range keys {
-		w.keys = append(w.keys, k)
-	}
-	slices.Sort(w.keys)
-	return w.keys
 }
 
 // columnWriter gathers a batch of one leaf column.
