@@ -318,7 +318,7 @@ func (s *Store) rollByAge() {
 
 // noteLosses writes the gaps that are over.
 func (s *Store) noteLosses(atOnce bool) {
-	for _, g := range s.losses.over(s.options.Clock.Now(), atOnce) {
+	for _, g := range s.losses.over(s.options.Clock.Now(), atOnce, s.full.Load()) {
 		if s.writeGap(g) != nil {
 			return // it is tried again with the next frame
 		}

@@ -96,13 +96,13 @@ func hasGap(all []audit.Gap, g audit.Gap) bool {
 // settle drops announcements that are followed by their gap, ends the others, and sorts. A
 // zero time leaves them without an end. Nobody knows how many events such a one lost.
 func settle(gaps []audit.Gap, now time.Time) (settled []audit.Gap) {
-	for i, g := range gaps {
+	for _, g := range gaps {
 		if !g.End.IsZero() {
 			settled = append(settled, g)
 			continue
 		}
-		followed := slices.ContainsFunc(gaps[i+1:], func(later audit.Gap) bool {
-			return later.Reason == g.Reason && !later.End.IsZero() && !later.Start.After(g.Start)
+		followed := slices.ContainsFunc(gaps, func(whole audit.Gap) bool {
+			return whole.Reason == g.Reason && !whole.Start.After(g.Start) && whole.End.After(g.Start)
 		})
 		if !followed {
 			if g.End = now; !now.IsZero() && !g.End.After(g.Start) {

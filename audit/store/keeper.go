@@ -14,12 +14,11 @@ import (
 const upkeepEvery = time.Minute
 
 // keeper is the goroutine that deletes what is too old or too much, and makes large
-// segments of small ones, beside the sealing.
-func (s *Store) keeper() {
+// segments of small ones, beside the sealing. The clock is trusted as it is at the start.
+func (s *Store) keeper(trusted time.Time) {
 	defer close(s.keeping)
 	tick := s.options.Clock.NewTicker(upkeepEvery)
 	defer tick.Stop()
-	trusted := s.options.Clock.Now()
 	for {
 		select {
 		case <-s.closing:

@@ -58,12 +58,13 @@ const (
 	longest = 10 * time.Second
 )
 
-// over are the gaps to be written now, by those rules or at once.
-func (l *losses) over(now time.Time, atOnce bool) (found []audit.Gap) {
+// over are the gaps to be written now, by those rules or at once. That of a full disk is
+// over when the disk is not full any more.
+func (l *losses) over(now time.Time, atOnce, full bool) (found []audit.Gap) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for reason, o := range l.open {
-		if atOnce || now.Sub(o.last) >= quiet || now.Sub(o.start) >= longest || now.Before(o.start) {
+		if atOnce || reason == audit.GapFull && !full || now.Sub(o.last) >= quiet || now.Sub(o.start) >= longest || now.Before(o.start) {
 			// A gap has a length, or it would overlap no time.
 			found = append(found, audit.Gap{Start: o.start, End: o.last.Add(time.Microsecond), Count: o.count, Reason: reason})
 		}

@@ -94,7 +94,7 @@ func Open(dir string, options Options) (*Store, error) {
 	go s.committer()
 	go s.syncer()
 	go s.sealer()
-	go s.keeper()
+	go s.keeper(s.options.Clock.Now())
 	return s, nil
 }
 
