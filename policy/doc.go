@@ -19,7 +19,8 @@
 // MutatingAdmissionPolicies run last, as an API server asks them behind its other
 // built-in mutators. Before that, and among them, mutators run by the number of the
 // annotation gatehouse.io/mutation-order (default 0, smaller first), then by kind,
-// namespace and name. When a mutator has changed the object, those that were asked
+// namespace and name; those of a group (Grouper) stand together, by the word of the
+// group in place of their kind, and are asked as one. When a mutator has changed the object, those that were asked
 // before it are asked again, as often as they allow; an object that has not settled
 // after MaxPasses is refused, and the mutators that still changed it are named.
 //

@@ -7,15 +7,24 @@
 // Rego is evaluated by Gatekeeper's own driver (open-policy-agent/frameworks), with
 // input.review and data.inventory as Gatekeeper makes them; all constraints that match
 // a request are asked at once. CEL is compiled by package cel, once for a template.
-// What a template looks up in data.inventory is read from the cluster view: a SyncSet
-// is not needed.
+// What a template looks up in data.inventory is read from the cluster view.
+//
+// Mutators (Assign, AssignMetadata, ModifySet, AssignImage) are one policy.Grouper: what
+// an object becomes is for all of them to say together. An ExpansionTemplate is a
+// validator of generators: it makes what a Deployment would make, has it mutated, and
+// asks the constraints about it. External data is asked by package provider.
 //
 // # Invariants
 //
 //   - A constraint matches what Gatekeeper's would, and is asked about creations and
 //     updates, as its webhook is by default; the annotation gatehouse.io/operations of
 //     a template or a constraint names others.
-//   - Rego cannot reach the network, the environment or the clock of the host's zone,
+//   - What mutators make of an object, or that they refuse it, is what Gatekeeper's
+//     would; test/oracle/gatekeeper holds them against each other. Mutators in conflict
+//     are none of them in force.
+//   - Only providers that the operator has named are asked, and what was not asked
+//     refuses.
+//   - Rego cannot reach the network by itself, the environment or the clock of the host's zone,
 //     and ends when the request's time does. What cannot be evaluated is a violation.
 //   - A template or constraint that does not compile is a problem of its own, and its
 //     last good version stays in force.

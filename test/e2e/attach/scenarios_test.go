@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -163,7 +165,8 @@ func answered(ctx context.Context, config *rest.Config, objects *server.Objects,
 			}
 		case "mutate":
 			if verdict == "ALLOWED" {
-				if err := patched(made, reason); err != nil {
+				_, later, _ := strings.Cut(lines, line)
+				if err := patched(made, reason, later); err != nil {
 					return err
 				}
 			}
@@ -235,7 +238,7 @@ func request(ctx context.Context, config *rest.Config, objects *server.Objects, 
 }
 
 // patched reports where an object does not have what a patch would put into it.
-func patched(o *unstructured.Unstructured, patch string) error {
+func patched(o *unstructured.Unstructured, patch, later string) error {
 	var operations []struct {
 		Op, Path string
 		Value    any
@@ -248,10 +251,17 @@ func patched(o *unstructured.Unstructured, patch string) error {
 		return err
 	}
 	for _, op := range operations {
-		if op.Op == "remove" {
+		list, appended := strings.CutSuffix(op.Path, "/-")
+		if op.Op == "remove" || !appended && strings.Contains(later, `"path":"`+op.Path+`"`) {
+			continue // what is gone, or what a later mutation has overwritten, is not there to see
+		}
+		if appended {
+			if items := at(o.Object, list); !slices.ContainsFunc(items, func(item any) bool { return reflect.DeepEqual(item, op.Value) }) {
+				return fmt.Errorf("%s has %v, and lacks %v", list, items, op.Value)
+			}
 			continue
 		}
-		test, err := json.Marshal([]map[string]any{{"op": "test", "path": strings.TrimSuffix(op.Path, "/-"), "value": op.Value}})
+		test, err := json.Marshal([]map[string]any{{"op": "test", "path": op.Path, "value": op.Value}})
 		if err != nil {
 			return err
 		}
@@ -264,4 +274,22 @@ func patched(o *unstructured.Unstructured, patch string) error {
 		}
 	}
 	return nil
+}
+
+// at is the list that a JSON pointer leads to.
+func at(value any, pointer string) []any {
+	for part := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
+		switch v := value.(type) {
+		case map[string]any:
+			value = v[strings.NewReplacer("~1", "/", "~0", "~").Replace(part)]
+		case []any:
+			i, err := strconv.Atoi(part)
+			if err != nil || i >= len(v) {
+				return nil
+			}
+			value = v[i]
+		}
+	}
+	items, _ := value.([]any)
+	return items
 }
