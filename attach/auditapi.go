@@ -47,7 +47,7 @@ const (
 // is an audit event itself, which goes to sink by policy. What is kept up with the
 // cluster ends with ctx.
 func newAuditAPI(ctx context.Context, client kubernetes.Interface, answers http.Handler, group schema.GroupVersion, resources []metav1.APIResource, sink upstreamaudit.Sink, policy upstreamaudit.PolicyRuleEvaluator) (http.Handler, error) {
-	authn, headers, err := delegatedAuthenticator(ctx, client)
+	authn, headers, known, err := delegatedAuthenticator(ctx, client)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,20 @@ func newAuditAPI(ctx context.Context, client kubernetes.Interface, answers http.
 	if err != nil {
 		return nil, fmt.Errorf("make authorizer: %w", err)
 	}
-	return guardAPI(withDiscovery(answers, group, resources), authn, headers, authz, sink, policy), nil
+	return onceKnown(known, guardAPI(withDiscovery(answers, group, resources), authn, headers, authz, sink, policy)), nil
+}
+
+// onceKnown refuses everybody while it is not known whom the cluster believes: an API
+// server that says nobody is known would be believed.
+func onceKnown(known func() bool, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !known() {
+			refuse(w, status(http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable,
+				"ConfigMap kube-system/"+clusterAuthentication+" has not been read yet; the account needs the Role kube-system/extension-apiserver-authentication-reader"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // guardAPI puts upstream's filters before a handler, in upstream's order.
@@ -81,29 +94,21 @@ func guardAPI(handler http.Handler, authn authenticator.Request, headers *authen
 
 // delegatedAuthenticator asks the cluster who somebody is: the front proxy's headers,
 // certificates of the cluster's client CA, and tokens by TokenReview. Nobody is
-// anonymous.
-func delegatedAuthenticator(ctx context.Context, client kubernetes.Interface) (authenticator.Request, *authenticatorfactory.RequestHeaderConfig, error) {
+// anonymous. known says whether the cluster has told whom it believes.
+func delegatedAuthenticator(ctx context.Context, client kubernetes.Interface) (authenticator.Request, *authenticatorfactory.RequestHeaderConfig, func() bool, error) {
 	provider := func(key string) (*dynamiccertificates.ConfigMapCAController, error) {
 		return dynamiccertificates.NewDynamicCAFromConfigMapController(key, metav1.NamespaceSystem, clusterAuthentication, key, client)
 	}
 	users, err := provider("client-ca-file")
 	if err != nil {
-		return nil, nil, fmt.Errorf("follow client CA: %w", err)
+		return nil, nil, nil, fmt.Errorf("follow client CA: %w", err)
 	}
 	proxies, err := provider("requestheader-client-ca-file")
 	if err != nil {
-		return nil, nil, fmt.Errorf("follow front-proxy CA: %w", err)
+		return nil, nil, nil, fmt.Errorf("follow front-proxy CA: %w", err)
 	}
 	names := headerrequest.NewRequestHeaderAuthRequestController(clusterAuthentication, metav1.NamespaceSystem, client,
 		"requestheader-username-headers", "requestheader-uid-headers", "requestheader-group-headers", "requestheader-extra-headers-prefix", "requestheader-allowed-names")
-	for _, c := range []interface{ RunOnce(context.Context) error }{users, proxies, names} {
-		if err := c.RunOnce(ctx); err != nil {
-			return nil, nil, &StartError{
-				Problem: fmt.Sprintf("audit.apiListen: read ConfigMap kube-system/%s: %v", clusterAuthentication, err),
-				Mend:    "the account needs the Role kube-system/extension-apiserver-authentication-reader; gatehouse attach manifests binds it",
-			}
-		}
-	}
 	go users.Run(ctx, 1)
 	go proxies.Run(ctx, 1)
 	go names.Run(ctx, 1)
@@ -125,9 +130,12 @@ func delegatedAuthenticator(ctx context.Context, client kubernetes.Interface) (a
 		RequestHeaderConfig:                headers,
 	}.New()
 	if err != nil {
-		return nil, nil, fmt.Errorf("make authenticator: %w", err)
+		return nil, nil, nil, fmt.Errorf("make authenticator: %w", err)
 	}
-	return authn, headers, nil
+	known := func() bool {
+		return len(users.CurrentCABundleContent()) > 0 || len(proxies.CurrentCABundleContent()) > 0
+	}
+	return authn, headers, known, nil
 }
 
 // apiTLS asks for a client certificate, and leaves it to the authenticators to verify

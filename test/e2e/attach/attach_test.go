@@ -56,6 +56,11 @@ func printManifests(t *testing.T, args ...string) manifest {
 	if code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
+	return filesOf(t, out)
+}
+
+func filesOf(t *testing.T, out string) manifest {
+	t.Helper()
 	for document := range strings.SplitSeq(out, "\n---\n") {
 		var object struct {
 			Kind     string
