@@ -194,6 +194,9 @@ func TestConfigMaps(t *testing.T) {
 		redacted(t, event("patch", "configmaps", patch, ""))
 	}
 	redacted(t, event("create", "lists", `{"kind":"List","items":[`+body+`]}`, ""))
+	for _, manifest := range []string{"apiVersion: v1\nkind: Secret\ndata:\n  a: " + plantedBase64 + "\n", "---\nstringData: {a: " + planted + "}\nkind: Secret\n", "H4sIAAAA" + planted, base64.StdEncoding.EncodeToString([]byte("H4sI")) + planted, "x " + secretObject("")} {
+		redacted(t, event("create", "configmaps", `{"kind":"ConfigMap","data":{"release":`+quoted(manifest)+`}}`, ""))
+	}
 }
 
 func TestTexts(t *testing.T) {

@@ -6,6 +6,10 @@ import (
 	"github.com/gatehouse-io/gatehouse/audit/internal/jsondoc"
 )
 
+// gzippedTwice is how a compressed manifest begins that is base64 once more, as Helm's
+// releases are.
+const gzippedTwice = "SDRzS"
+
 // setting redacts one entry of a ConfigMap, by the name of its key and, where it is a
 // file of settings, by the names in it.
 func (w *walk) setting(n jsondoc.Node, key string) {
@@ -20,6 +24,8 @@ func (w *walk) setting(n jsondoc.Node, key string) {
 	text := string(w.doc.Text(n))
 	switch {
 	case IsMarker(text):
+	case strings.HasPrefix(text, gzipped), strings.HasPrefix(text, gzippedTwice), !embedded(text) && holdsManifest(text):
+		w.gone(n, whyEmbedded) // a release of Helm's, or a Secret's manifest
 	case embedded(text):
 		if is := w.embedded(text, plain); is != whyEmbedded {
 			w.replace(n, text, is)
