@@ -49,7 +49,7 @@ func TestVariables(t *testing.T) {
 		`object.metadata.name == "web" && pod.hostNetwork && containers.size() == 3`,
 		`containers.exists(c, has(c.securityContext) && c.securityContext.privileged == true)`,
 		`containers.map(c, c.image) == ["a", "b", "c"]`,
-		`[user].exists(event, event == "jane")`,
+		`[user].exists(event, event == "jane")`, `who == "user"`,
 	} {
 		if yes, err := match(t, e, expression, privileged()); !yes || err != nil {
 			t.Errorf("%s: %v, %v", expression, yes, err)
@@ -181,7 +181,7 @@ var atoms = []string{
 	`event.responseStatus.code == 201`, `event.responseStatus.code != 201`, `event.responseStatus.code >= 400`, `event.responseStatus.code < 300`,
 	`has(event.impersonatedUser)`, `has(event.objectRef.name)`, `has(event.user.groups)`, `has(event.requestObject)`, `has(event.responseObject.x)`,
 	`"a" in event.annotations`, `event.annotations["a"] == "b"`, `event.truncated`, `event.requestObject.a == 1`, `object.a == 1`,
-	`event.user.groups.exists(g, g == "devs")`, `event.sourceIPs[0] == "1.2.3.4"`, `event.user == event.impersonatedUser`, `ns == address`,
+	`event.user.groups.exists(g, g == "devs")`, `event.sourceIPs[0] == "1.2.3.4"`, `event.user == event.impersonatedUser`, `ns == address`, `who == "user"`, `who in ["node", "controller"]`,
 	`event.responseStatus.code in [201, 403]`, `.event.verb == "create"`, `dyn(event.verb) == 1`, `event.objectRef.name == event.objectRef.namespace`,
 }
 
@@ -203,7 +203,7 @@ func expression(r *rand.Rand, depth int) string {
 func randomEvent(r *rand.Rand) *audit.Event {
 	pick := func(from ...string) string { return from[r.IntN(len(from))] }
 	e := &audit.Event{
-		Verb: pick("create", "get", "patch", ""), URI: pick("/a", "/b?dryRun=All"), User: pick("jane", "ci", ""), AsUser: pick("", "", "ci"),
+		Verb: pick("create", "get", "patch", ""), URI: pick("/a", "/b?dryRun=All"), User: pick("jane", "ci", "", "system:node:a", "system:serviceaccount:kube-system:job-controller"), AsUser: pick("", "", "ci"),
 		UserAgent: pick("kubectl/v1.37", "KUBECTL/V1.37", "curl", ""), Resource: pick("pods", "secrets", ""), Namespace: pick("shop", "web", ""),
 		Name: pick("web", ""), Code: []int32{0, 201, 403}[r.IntN(3)], Truncated: r.IntN(2) == 0,
 	}

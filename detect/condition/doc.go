@@ -14,6 +14,7 @@
 //	actor       who was impersonated, or else user: who authorization decided for
 //	address     the last of sourceIPs, the only one a client cannot choose
 //	ns          the namespace of the object
+//	who         user, account, node or controller: what kind of user it is
 //	object      what was written: of the response where it is recorded, or else of the
 //	            request. A JSON patch is laid out as the object it makes. Empty for none
 //	pod         the PodSpec in object, wherever it stands. Empty for none

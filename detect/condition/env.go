@@ -23,7 +23,7 @@ func NewEnv() (*Env, error) {
 	object := cel.MapType(cel.StringType, cel.DynType)
 	variables := []cel.EnvOption{
 		cel.Variable("user", cel.StringType), cel.Variable("actor", cel.StringType), cel.Variable("address", cel.StringType),
-		cel.Variable("ns", cel.StringType), cel.Variable("object", object), cel.Variable("pod", object),
+		cel.Variable("ns", cel.StringType), cel.Variable("who", cel.StringType), cel.Variable("object", object), cel.Variable("pod", object),
 		cel.Variable("containers", cel.ListType(object)),
 	}
 	conditions, err := celevent.NewEnv(celevent.Options{Extend: variables})

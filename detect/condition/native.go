@@ -11,6 +11,7 @@ import (
 	"github.com/google/cel-go/common/types"
 
 	"github.com/gatehouse-io/gatehouse/audit"
+	"github.com/gatehouse-io/gatehouse/audit/query"
 )
 
 // celActivation shortens a signature.
@@ -42,6 +43,7 @@ type text func(e *audit.Event) string
 var texts = map[string]text{
 	"user":    func(e *audit.Event) string { return e.User },
 	"actor":   actor,
+	"who":     func(e *audit.Event) string { return query.AccountOf(e).Kind },
 	"address": address,
 	"ns":      func(e *audit.Event) string { return e.Namespace },
 }
