@@ -63,7 +63,8 @@ type DetectionRuleSpec struct {
 	// Condition is a CEL expression over the event of the request that must be true:
 	// event has the fields of an Event of audit.k8s.io/v1. To these come the variables
 	// user, actor (who was impersonated, or else user), address (the last of sourceIPs,
-	// the only one a client cannot choose), ns (the namespace), object (what was written, of the
+	// the only one a client cannot choose), ns (the namespace), who (user,
+	// account, node or controller: what kind of user it is), object (what was written, of the
 	// response where that is recorded), pod (the PodSpec in it, wherever it stands) and
 	// containers (all kinds of them). What cannot be evaluated does not match, and is
 	// counted. Default: true.
