@@ -13,7 +13,7 @@ BUILD   := go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 TOOL    := go tool -modfile=tools/go.mod
 
 .DEFAULT_GOAL := build
-.PHONY: help build serve kubectl test test-race lint generate conformance oracle-gatekeeper oracle-duckdb bench-authz bench-policy bench-serve dist clean
+.PHONY: help build serve kubectl test test-race lint generate conformance oracle-gatekeeper oracle-duckdb bench-audit bench-authz bench-policy bench-serve dist clean
 
 help: ## Show this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -68,6 +68,11 @@ oracle-duckdb: ## What audit/bucket has written read back by DuckDB (part of mak
 
 integration-policy: build ## Upstream's own integration tests of admission policies against gatehouse serve (some 10 minutes)
 	go -C test/oracle run ./integration -gatehouse $(CURDIR)/bin/gatehouse
+
+bench-audit: build ## The audit store beside jq, SQLite and DuckDB; writes docs/performance.md (needs jq, zstd, g++)
+	CGO_ENABLED=1 go -C test/oracle/duckdb build -o $(CURDIR)/dist/duckdb .
+	go build -o dist/bench-audit ./test/bench/audit
+	dist/bench-audit -gatehouse bin/gatehouse -duckdb dist/duckdb $(BENCH_FLAGS)
 
 bench-authz: ## Authorization beside upstream's authorizers; writes docs/performance.md
 	go run ./test/bench/authz $(BENCH_FLAGS)

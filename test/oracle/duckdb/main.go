@@ -15,20 +15,22 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	_ "github.com/duckdb/duckdb-go/v2"
 )
 
 func main() {
 	files := flag.String("files", "", "the Parquet files, as a glob")
+	timed := flag.Bool("time", false, "print how long each query took on standard error")
 	flag.Parse()
-	if err := run(*files); err != nil {
+	if err := run(*files, *timed); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
 }
 
-func run(files string) error {
+func run(files string, timed bool) error {
 	db, err := sql.Open("duckdb", "")
 	if err != nil {
 		return fmt.Errorf("open duckdb: %w", err)
@@ -47,7 +49,11 @@ func run(files string) error {
 	out := json.NewEncoder(os.Stdout)
 	out.SetEscapeHTML(false)
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		begun := time.Now()
 		rows, err := query(db, in.Text())
+		if timed {
+			fmt.Fprintln(os.Stderr, time.Since(begun))
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", in.Text(), err)
 		}
