@@ -16,6 +16,8 @@ type TimelineOptions struct {
 	// Objects are events that are shown besides, with those of their subresources. Where
 	// there are some, Filter's own Resources, Namespaces and Names are not asked.
 	Objects []Object
+	// Events are shown besides: those that made one of Objects and do not name it.
+	Events []*audit.Event
 	// By is what a lane is of: ByObject, ByUser or ByNamespace. Default: ByObject.
 	By string
 	// Limit is how many events are shown at most, the newest; 0 is DefaultTimeline.
@@ -75,7 +77,7 @@ func TimelineOf(ctx context.Context, r audit.Reader, o TimelineOptions) (*Timeli
 		}
 	}
 	t := &Timeline{From: o.Filter.From, To: o.Filter.To}
-	var events []*audit.Event
+	events := slices.Clone(o.Events)
 	for _, f := range filters {
 		// One more than is shown tells whether there are more.
 		for e, err := range r.Scan(ctx, audit.Scan{Filter: f, Order: audit.NewestFirst, Limit: 2*o.Limit + 1}) {
@@ -107,7 +109,8 @@ func TimelineOf(ctx context.Context, r audit.Reader, o TimelineOptions) (*Timeli
 	return t, err
 }
 
-// lastStages leaves of each request its last event, in the place of that.
+// lastStages leaves of each request its last event, in the place of that. An event that
+// is there twice is one.
 func lastStages(events []*audit.Event) []*audit.Event {
 	last := map[request]*audit.Event{}
 	for _, e := range events {

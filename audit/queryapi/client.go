@@ -177,7 +177,7 @@ func (c *Client) Gaps(ctx context.Context, from, to time.Time) ([]audit.Gap, err
 	a.Filter.From, a.Filter.To = from, to
 	var answer Span
 	err := c.ask(ctx, nameSpan, &a, &answer)
-	return gapsFrom(answer.Gaps), err
+	return GapsFrom(answer.Gaps), err
 }
 
 // Span implements audit.Reader.
@@ -244,7 +244,7 @@ func (c *Client) Watch(ctx context.Context, a Ask) iter.Seq2[query.News, error] 
 				case l.Type == lineGap:
 					var g Gap
 					err = json.Unmarshal(l.Object, &g)
-					news.Gap = &gapsFrom([]Gap{g})[0]
+					news.Gap = &GapsFrom([]Gap{g})[0]
 				default:
 					continue
 				}

@@ -187,7 +187,8 @@ func GapsOf(gaps []audit.Gap) (all []Gap) {
 	return all
 }
 
-func gapsFrom(gaps []Gap) (all []audit.Gap) {
+// GapsFrom are the gaps of an answer.
+func GapsFrom(gaps []Gap) (all []audit.Gap) {
 	for _, g := range gaps {
 		gap := audit.Gap{Start: g.Start, Count: g.Count, Reason: g.Reason}
 		if g.End != nil {

@@ -27,6 +27,7 @@ func TestScripts(t *testing.T) {
 			"exitcode":  exitCodeIs,
 			"api":       startAPI,
 			"apiwrites": apiWrites,
+			"auditapi":  startAuditAPI, "auditstore": makeAuditStore, "damage": damageSegment, "removed": removeSegment, "auditbucket": publishStore,
 		},
 	})
 }
