@@ -264,7 +264,7 @@ func asked(ctx context.Context, client string, w work, s stated, n int) (cost, e
 		return cost{}, err
 	}
 	if len(answer.Errors) > 0 || len(answer.Rounds) != 2 || len(answer.Results[0]) > 0 {
-		return cost{}, fmt.Errorf("Gatekeeper's client says %v %v", answer.Errors, answer.Results[0])
+		return cost{}, fmt.Errorf("the client of Gatekeeper says %v %v", answer.Errors, answer.Results[0])
 	}
 	r := answer.Rounds[1]
 	return cost{r.Nanoseconds / float64(n), r.CPUNanoseconds / float64(n), r.Allocations / float64(n)}, nil

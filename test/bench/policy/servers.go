@@ -33,8 +33,8 @@ func (o *options) servers(ctx context.Context) (string, error) {
 	}
 	defer os.RemoveAll(root)
 	var b strings.Builder
-	fmt.Fprintf(&b, "### Creation of Pods through API servers\n\n%d Pods a turn, %d at a time. Each line is of one server, that was asked without and with the policies in turns; the ratio is that of the medians.\n\n", o.creates, o.clients)
-	fmt.Fprint(&b, "| server | p99 with / without | target | p50 without | p50 with | p99 without | p99 with |\n|---|--:|---|--:|--:|--:|--:|\n")
+	fmt.Fprintf(&b, "### Creation of Pods through API servers\n\n%d Pods a turn, %d at a time. Each line is of one server, that was asked without and with the policies in turns; the ratio is that of the medians. CPU is that of all programs of the server, webhooks included, for one Pod.\n\n", o.creates, o.clients)
+	fmt.Fprint(&b, "| server | p99 with / without | target | CPU without | CPU with | p50 without | p50 with | p99 without | p99 with |\n|---|--:|---|--:|--:|--:|--:|--:|--:|\n")
 	for name, run := range []func(context.Context, string, *strings.Builder) error{o.atStock, o.atServe} {
 		dir := filepath.Join(root, fmt.Sprint(name))
 		if err := os.Mkdir(dir, 0o700); err != nil {
@@ -48,8 +48,8 @@ func (o *options) servers(ctx context.Context) (string, error) {
 }
 
 // measure takes turns, and writes a row.
-func (o *options) measure(ctx context.Context, b *strings.Builder, c *caller, target bool, p phase) error {
-	var p50, p99 [2][]float64
+func (o *options) measure(ctx context.Context, b *strings.Builder, s *side, c *caller, target bool, p phase) error {
+	var p50, p99, cpu [2][]float64
 	if err := p.without(ctx); err != nil {
 		return fmt.Errorf("%s: %w", p.title, err)
 	}
@@ -64,10 +64,22 @@ func (o *options) measure(ctx context.Context, b *strings.Builder, c *caller, ta
 				return fmt.Errorf("%s: %w", p.title, err)
 			}
 		}
+		if err := s.settle(ctx); err != nil {
+			return fmt.Errorf("%s: %w", p.title, err)
+		}
+		before, err := s.cpu()
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.title, err)
+		}
 		took, err := c.create(ctx, o.creates)
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.title, err)
 		}
+		after, err := s.cpu()
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.title, err)
+		}
+		cpu[side] = append(cpu[side], float64(after-before)/float64(o.creates))
 		p50[side] = append(p50[side], float64(took[len(took)/2]))
 		p99[side] = append(p99[side], float64(took[len(took)*99/100]))
 	}
@@ -79,7 +91,7 @@ func (o *options) measure(ctx context.Context, b *strings.Builder, c *caller, ta
 		verdict = "≤ 1.05, " + map[bool]string{true: "met", false: "missed"}[ratio <= 1.05]
 	}
 	fmt.Fprintf(os.Stderr, "%s: %.2f\n", p.title, ratio)
-	fmt.Fprintf(b, "| %s | %.2f | %s | %s | %s | %s | %s |\n", p.title, ratio, verdict, nanoseconds(median(p50[0])), nanoseconds(median(p50[1])), nanoseconds(median(p99[0])), nanoseconds(median(p99[1])))
+	fmt.Fprintf(b, "| %s | %.2f | %s | %s | %s | %s | %s | %s | %s |\n", p.title, ratio, verdict, nanoseconds(median(cpu[0])), nanoseconds(median(cpu[1])), nanoseconds(median(p50[0])), nanoseconds(median(p50[1])), nanoseconds(median(p99[0])), nanoseconds(median(p99[1])))
 	return nil
 }
 
@@ -130,7 +142,7 @@ func (o *options) atStock(ctx context.Context, dir string, b *strings.Builder) e
 	if err := native.policies(inVAP, "", pods, inForce); err != nil {
 		return err
 	}
-	if err := o.measure(ctx, b, c, false, c.toggled(fmt.Sprintf("stock, %d ValidatingAdmissionPolicies", inForce), append(native.first, native.second...))); err != nil {
+	if err := o.measure(ctx, b, s, c, false, c.toggled(fmt.Sprintf("stock, %d ValidatingAdmissionPolicies", inForce), append(native.first, native.second...))); err != nil {
 		return err
 	}
 	all, err := constraints()
@@ -151,7 +163,7 @@ func (o *options) atStock(ctx context.Context, dir string, b *strings.Builder) e
 	if err := c.apply(ctx, all.first); err != nil {
 		return err
 	}
-	return o.measure(ctx, b, c, false, c.toggled(fmt.Sprintf("stock with gatehouse attach, %d constraints in Rego", inForce), all.second))
+	return o.measure(ctx, b, s, c, false, c.toggled(fmt.Sprintf("stock with gatehouse attach, %d constraints in Rego", inForce), all.second))
 }
 
 func (o *options) atServe(ctx context.Context, dir string, b *strings.Builder) error {
@@ -168,7 +180,7 @@ func (o *options) atServe(ctx context.Context, dir string, b *strings.Builder) e
 	if err := native.policies(inVAP, "", pods, inForce); err != nil {
 		return err
 	}
-	if err := o.measure(ctx, b, c, true, c.toggled(fmt.Sprintf("gatehouse serve, %d ValidatingAdmissionPolicies", inForce), append(native.first, native.second...))); err != nil {
+	if err := o.measure(ctx, b, s, c, true, c.toggled(fmt.Sprintf("gatehouse serve, %d ValidatingAdmissionPolicies", inForce), append(native.first, native.second...))); err != nil {
 		return err
 	}
 	var few stated
@@ -178,7 +190,7 @@ func (o *options) atServe(ctx context.Context, dir string, b *strings.Builder) e
 	if err := few.policies(inVAP, "Other", others, inForce-matching); err != nil {
 		return err
 	}
-	if err := o.measure(ctx, b, c, true, c.toggled(fmt.Sprintf("gatehouse serve, %d ValidatingAdmissionPolicies of which %d match", inForce, matching), append(few.first, few.second...))); err != nil {
+	if err := o.measure(ctx, b, s, c, true, c.toggled(fmt.Sprintf("gatehouse serve, %d ValidatingAdmissionPolicies of which %d match", inForce, matching), append(few.first, few.second...))); err != nil {
 		return err
 	}
 	all, err := constraints()
@@ -191,7 +203,7 @@ func (o *options) atServe(ctx context.Context, dir string, b *strings.Builder) e
 	if err := c.apply(ctx, all.first); err != nil {
 		return err
 	}
-	return o.measure(ctx, b, c, true, c.toggled(fmt.Sprintf("gatehouse serve, %d constraints in Rego", inForce), all.second))
+	return o.measure(ctx, b, s, c, true, c.toggled(fmt.Sprintf("gatehouse serve, %d constraints in Rego", inForce), all.second))
 }
 
 // gatekeeperKinds are Gatekeeper's CustomResourceDefinitions, from its own chart, and
@@ -285,7 +297,7 @@ func (o *options) atGatekeeper(ctx context.Context, s *side, c *caller, all stat
 	if err := hook.add(&hook.first, "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\nmetadata: {name: gatekeeper-validating-webhook-configuration}\nwebhooks:\n- name: validation.gatekeeper.sh\n  admissionReviewVersions: [v1, v1beta1]\n  sideEffects: None\n  failurePolicy: Fail\n  timeoutSeconds: 30\n  matchPolicy: Exact\n  clientConfig: {url: \"https://"+address+"/v1/admit\", caBundle: "+base64.StdEncoding.EncodeToString(ca)+"}\n  rules: [{apiGroups: ['*'], apiVersions: ['*'], operations: [CREATE, UPDATE], resources: ['*']}]\n"); err != nil {
 		return err
 	}
-	return o.measure(ctx, b, c, false, c.toggled(fmt.Sprintf("stock with Gatekeeper 3.23.1, %d constraints in Rego", inForce), hook.first))
+	return o.measure(ctx, b, s, c, false, c.toggled(fmt.Sprintf("stock with Gatekeeper 3.23.1, %d constraints in Rego", inForce), hook.first))
 }
 
 // attached runs gatehouse attach beside a stock API server, with its objects.

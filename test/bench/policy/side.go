@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -61,6 +62,53 @@ func end(cmd *exec.Cmd) {
 	timer := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
 	_ = cmd.Wait() // how it ends says nothing here
 	timer.Stop()
+}
+
+// cpu is what the programs of a side have used so far.
+func (s *side) cpu() (time.Duration, error) {
+	const tick = 10 * time.Millisecond // USER_HZ is 100 on every Linux of ours
+	var sum time.Duration
+	for _, p := range s.procs {
+		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Process.Pid))
+		if err != nil {
+			return 0, err
+		}
+		// The name, in parentheses, may hold anything; user and system time are the
+		// twelfth and thirteenth field behind it.
+		fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
+		for _, field := range fields[11:13] {
+			ticks, err := strconv.ParseInt(field, 10, 64)
+			if err != nil {
+				return 0, err
+			}
+			sum += time.Duration(ticks) * tick
+		}
+	}
+	return sum, nil
+}
+
+// settle waits until a side has next to nothing to do: a policy that is new is checked
+// by controllers, and held against what is there.
+func (s *side) settle(ctx context.Context) error {
+	for range 60 {
+		before, err := s.cpu()
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+		after, err := s.cpu()
+		if err != nil {
+			return err
+		}
+		if after-before < 120*time.Millisecond {
+			return nil
+		}
+	}
+	return nil
 }
 
 // log is the end of a program's log, for an error that a person has to act on.

@@ -5,8 +5,9 @@
 //
 //	go -C test/oracle run ./integration -gatehouse bin/gatehouse
 //
-// The tests are built with an overlay (go help build): StartTestServer begins with a call
-// of ours, and server.go.txt is laid beside it. Nothing of upstream's is copied.
+// The tests are built of a copy of upstream's module in a temporary folder, in which
+// StartTestServer begins with a call of ours and server.go.txt lies beside it. Nothing of
+// upstream's is in this repository.
 //
 // A test that wants a server with flags which mean something (an audit policy, a feature
 // gate) is not run, and counted as such. It prints every test that fails, and how many

@@ -4,10 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -18,8 +18,10 @@ import (
 	"github.com/gatehouse-io/gatehouse/test/oracle/program"
 )
 
-// suite is the package of the tests, and servers the one that starts their servers.
+// module is upstream's, suite the package of the tests, and servers the one that starts
+// their servers.
 const (
+	module  = "k8s.io/kubernetes"
 	suite   = "k8s.io/kubernetes/test/integration/apiserver/cel"
 	servers = "k8s.io/kubernetes/cmd/kube-apiserver/app/testing"
 )
@@ -62,12 +64,12 @@ func run(ctx context.Context, gatehouse, tests string, verbose bool) (failed int
 		return 0, err
 	}
 	defer os.RemoveAll(dir)
-	overlay, err := lay(ctx, dir)
+	modfile, err := lay(ctx, dir)
 	if err != nil {
 		return 0, err
 	}
 	bin := filepath.Join(dir, "cel.test")
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", bin, suite)
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-modfile", modfile, "-o", bin, suite)
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {
 		return 0, fmt.Errorf("build %s: %w", suite, err)
@@ -95,36 +97,76 @@ func run(ctx context.Context, gatehouse, tests string, verbose bool) (failed int
 	return t.failed, nil
 }
 
-// lay writes the overlay: upstream's file with one statement more, and ours beside it.
-func lay(ctx context.Context, dir string) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "list", "-f", "{{.Dir}}", servers).Output()
+// lay makes a copy of upstream's module, with one statement more in one file and ours
+// beside it, and a go.mod that names it. The go command lays no overlay over its cache.
+func lay(ctx context.Context, dir string) (modfile string, err error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module).Output()
 	if err != nil {
-		return "", fmt.Errorf("find %s: %w", servers, err)
+		return "", fmt.Errorf("find %s: %w", module, err)
 	}
-	at := strings.TrimSpace(string(out))
-	original := filepath.Join(at, "testserver.go")
-	text, err := os.ReadFile(original)
+	copied := filepath.Join(dir, "kubernetes")
+	if err := link(strings.TrimSpace(string(out)), copied); err != nil {
+		return "", fmt.Errorf("copy %s: %w", module, err)
+	}
+	at := filepath.Join(copied, strings.TrimPrefix(servers, module))
+	changed := filepath.Join(at, "testserver.go")
+	text, err := os.ReadFile(changed)
 	if err != nil {
 		return "", err
 	}
 	if bytes.Count(text, []byte(start)) != 1 {
-		return "", fmt.Errorf("%s does not begin StartTestServer as it did: look at it again", original)
+		return "", fmt.Errorf("%s does not begin StartTestServer as it did: look at it again", servers)
 	}
-	changed := filepath.Join(dir, "testserver.go")
 	text = bytes.Replace(text, []byte(start), []byte(start+"\tif os.Getenv(\"GATEHOUSE_BIN\") != \"\" {\n\t\treturn startGatehouse(t, customFlags)\n\t}\n"), 1)
-	if err := os.WriteFile(changed, text, 0o600); err != nil {
-		return "", err
-	}
-	ours, err := filepath.Abs(filepath.Join("integration", "server.go.txt"))
+	ours, err := os.ReadFile(filepath.Join("integration", "server.go.txt"))
 	if err != nil {
 		return "", err
 	}
-	data, err := json.Marshal(map[string]any{"Replace": map[string]string{original: changed, filepath.Join(at, "gatehouse.go"): ours}})
+	// The file is a link into the cache: it is taken away, and not written through.
+	if err := os.Remove(changed); err != nil {
+		return "", err
+	}
+	mod, err := os.ReadFile("go.mod")
 	if err != nil {
 		return "", err
 	}
-	overlay := filepath.Join(dir, "overlay.json")
-	return overlay, os.WriteFile(overlay, data, 0o600)
+	sum, err := os.ReadFile("go.sum")
+	if err != nil {
+		return "", err
+	}
+	modfile = filepath.Join(dir, "go.mod")
+	for name, data := range map[string][]byte{changed: text, filepath.Join(at, "gatehouse.go"): ours, modfile: fmt.Appendf(mod, "\nreplace %s => %s\n", module, copied), filepath.Join(dir, "go.sum"): sum} {
+		if err := os.WriteFile(name, data, 0o600); err != nil {
+			return "", err
+		}
+	}
+	return modfile, nil
+}
+
+// link makes a tree of folders whose files are those of another, linked where that can
+// be done.
+func link(from, to string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rest, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(to, rest)
+		switch {
+		case d.IsDir():
+			return os.MkdirAll(target, 0o700)
+		case os.Link(path, target) == nil:
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(target, data, 0o600)
+	})
 }
 
 // counts are how many tests, with their cases, came to what.
