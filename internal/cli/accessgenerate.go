@@ -60,10 +60,11 @@ member did.
 			if err != nil {
 				return err
 			}
-			past, err := a.open(cmd, time.Now())
+			past, err := a.open(cmd, w.config, time.Now())
 			if err != nil {
 				return err
 			}
+			defer past.close()
 			opts.World = replay.World{View: w.view, Scopes: w.catalog}
 			opts.Subject = rbacv1.Subject{Kind: who.kind, Namespace: who.namespace, Name: who.name}
 			opts.Widen, opts.Now, opts.From, opts.To = names == "widen", time.Now(), past.from, past.to
@@ -117,7 +118,7 @@ func (w *world) tellGenerated(g *replay.Generated) {
 	p(g.Covered, "allowed by what exists: %s")
 	p(g.Denied, "refused, and not granted: %s")
 	p(g.Unknown, "not granted, for the log does not say whether it was allowed: %s")
-	p(g.Odd, "not granted, for a rule with a star would allow more: %s")
+	p(g.Odd, "not granted, for no rule can be about it alone: %s")
 	p(g.Omitted, "granted for every name, for the names were too many to be kept: %s")
 	const many = 100
 	for _, s := range g.Scopes {

@@ -67,10 +67,11 @@ and with --audit-policy the verbs that are not recorded.
 			if opts.Recording, err = readRecording(auditPolicy); err != nil {
 				return err
 			}
-			past, err := a.open(cmd, time.Now())
+			past, err := a.open(cmd, w.config, time.Now())
 			if err != nil {
 				return err
 			}
+			defer past.close()
 			opts.From, opts.To = past.from, past.to
 			report, err := replay.Use(cmd.Context(), past, opts)
 			if err != nil {

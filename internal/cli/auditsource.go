@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
 
 	"github.com/gatehouse-io/gatehouse/audit"
 	"github.com/gatehouse-io/gatehouse/audit/query"
@@ -18,20 +19,27 @@ import (
 )
 
 const auditSourceHelp = `
-What was done is read from audit logs in files (--audit), whatever wrote them.
+What was done is asked of the Gatehouse of the kubeconfig, or read from a store or a
+bucket (--store) or from audit logs in files (--audit), in the forms of Kubernetes, EKS,
+GKE, AKS and OpenShift.
 `
 
 // auditFlags say where audit events are read from, and of which time.
 type auditFlags struct {
+	store        string
+	cluster      string // of a bucket
 	files        []string
 	since, until string
 }
 
 func (f *auditFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
+	flags.StringVar(&f.store, "store", "", "a store of audit events: its folder, or the URL of a bucket: s3://, gs://, azblob:// or file://")
+	flags.StringVar(&f.cluster, "cluster", "", "of a bucket, only the events of this cluster")
 	flags.StringArrayVar(&f.files, "audit", nil, "audit logs: files, folders or -, plain or compressed; may be repeated")
 	flags.StringVar(&f.since, "since", "", "no events before: 30d, 12h, 2006-01-02, or a time as in RFC 3339 (default: all there are)")
 	flags.StringVar(&f.until, "until", "", "no events from then on (default: now)")
+	cmd.MarkFlagsMutuallyExclusive("store", "audit")
 }
 
 // window is the time that is meant; zero is no bound.
@@ -53,13 +61,14 @@ func (f *auditFlags) window(now time.Time) (from, to time.Time, err error) {
 	return from, to, nil
 }
 
-// check refuses flags that name no source, or read stdin twice.
-func (f *auditFlags) check(stdin ...[]string) error {
-	if len(f.files) == 0 {
-		return coded(exitUsage, &hintError{problem: "where are the audit events?", hint: "name their files with --audit FILE"})
+// check refuses flags that name no source, or read stdin twice. Where the permissions
+// are those of files, no server has the events.
+func (f *auditFlags) check(from []string, stdin ...[]string) error {
+	if len(from) > 0 && len(f.files) == 0 && f.store == "" {
+		return coded(exitUsage, &hintError{problem: "where are the audit events?", hint: "name their files with --audit FILE, or a store with --store DIR"})
 	}
 	read := 0
-	for _, list := range append(stdin, f.files) {
+	for _, list := range append(stdin, from, f.files) {
 		for _, path := range list {
 			if path == "-" {
 				read++
@@ -100,14 +109,33 @@ type auditSource struct {
 	unread unreadEventsError
 
 	files func() iter.Seq2[*audit.Event, error]
+	// close lets go of it.
+	close func() error
 }
 
-// open reads where the events are, and of files their distinct requests.
-func (f *auditFlags) open(cmd *cobra.Command, now time.Time) (*auditSource, error) {
-	s := &auditSource{}
+// open opens where the events are, and reads of files their distinct requests. config is
+// that of the cluster that is asked about; nil for files.
+func (f *auditFlags) open(cmd *cobra.Command, config *rest.Config, now time.Time) (*auditSource, error) {
+	s := &auditSource{close: func() error { return nil }}
 	var err error
 	if s.from, s.to, err = f.window(now); err != nil {
 		return nil, err
+	}
+	switch {
+	case f.store != "":
+		opened := &events{}
+		if err := opened.openStore(cmd.Context(), f.store, f.cluster); err != nil {
+			return nil, coded(exitUnreadable, err)
+		}
+		s.Reader, s.close = opened.Reader, opened.close
+		return s, nil
+	case len(f.files) == 0:
+		client, err := connectEvents(cmd.Context(), config, "")
+		if err != nil {
+			return nil, err
+		}
+		s.Reader = client
+		return s, nil
 	}
 	var stdin []byte
 	if slices.Contains(f.files, "-") {
@@ -132,6 +160,10 @@ func (f *auditFlags) open(cmd *cobra.Command, now time.Time) (*auditSource, erro
 	return s, nil
 }
 
+// mostSeenEvents is how many events of files are remembered, so that one that is there
+// twice counts once: such files lie side by side.
+const mostSeenEvents = 2_000_000
+
 // events are those that a filter means, with their bodies, oldest first as far as a log
 // has them so.
 func (s *auditSource) events(ctx context.Context, filter audit.Filter) iter.Seq2[*audit.Event, error] {
@@ -145,6 +177,9 @@ func (s *auditSource) events(ctx context.Context, filter audit.Filter) iter.Seq2
 				continue
 			}
 			if err == nil {
+				if len(seen) >= mostSeenEvents {
+					clear(seen)
+				}
 				seen[e.Key()] = true
 			}
 			if !yield(e, err) {

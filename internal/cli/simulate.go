@@ -138,10 +138,11 @@ func (f *simulateFlags) run(cmd *cobra.Command) error {
 			return err
 		}
 	}
-	past, err := f.auditFlags.open(cmd, time.Now())
+	past, err := f.auditFlags.open(cmd, w.config, time.Now())
 	if err != nil {
 		return err
 	}
+	defer past.close()
 	done := progress(cmd.ErrOrStderr(), "judging")
 	report := &replay.Report{Flips: []replay.Flip{}}
 	if change.authorization || f.changeABAC != "" {
