@@ -111,7 +111,7 @@ func (c *compiler) operator() {
 		absence := operator.Absence{Window: c.window("absence.window", o.Window, time.Second), After: o.After != nil}
 		if o.After != nil {
 			after := c.step("absence.after", *o.After)
-			r.steps, r.matches = []step{after}, append(r.matches, after.match)
+			r.steps, r.matches, r.settled = []step{after}, append(r.matches, after.match), false
 		}
 		r.operator = absence
 	}
@@ -164,7 +164,7 @@ func (c *compiler) sequence(o *v1alpha1.DetectionSequence) {
 		matches = append(matches, s.match)
 	}
 	if r.match.everything() {
-		r.matches = matches
+		r.matches, r.settled = matches, true // the rule's own match asks nothing
 	}
 	r.operator = operator.Sequence{Steps: len(o.Steps), Window: c.window("sequence.window", o.Window, time.Second)}
 }

@@ -15,6 +15,9 @@ type match struct {
 	stages                  uint8 // a bit for each stage
 	// patterns says that names of resources are not all exact.
 	patterns bool
+	// settled says that an event of a kind that matches does: nothing but the stage is
+	// left to ask.
+	settled bool
 }
 
 func stageBit(stage string) uint8 {
@@ -55,6 +58,7 @@ func compileMatch(m v1alpha1.DetectionMatch) (match, error) {
 			c.patterns = true
 		}
 	}
+	c.settled = !c.patterns && len(c.paths) == 0
 	return c, nil
 }
 

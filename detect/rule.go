@@ -37,6 +37,9 @@ type Rule struct {
 	steps []step
 	// matches are such that an event which none of them matches is none of the rule's.
 	matches []match
+	// settled says that an event of a kind that the rule is found by is one of its match,
+	// but for the stage.
+	settled bool
 	// bodies says that a body may be asked for, the message's included.
 	bodies bool
 	quiet  time.Duration
@@ -125,6 +128,7 @@ func compile(env *condition.Env, object *v1alpha1.DetectionRule) (*Rule, []Probl
 		c.problem("match", "%v", err)
 	}
 	r.matches = []match{r.match}
+	r.settled = r.match.settled
 	r.condition = c.condition("condition", spec.Condition)
 	if len(spec.Key) == 0 {
 		spec.Key = []string{"user", "ns"}
@@ -206,7 +210,7 @@ func (r *Rule) judges(e *audit.Event) bool {
 func (r *Rule) bits(ctx context.Context, in *condition.Input) (bits uint16, err error) {
 	e := in.Event()
 	own := false
-	if r.match.matches(e) && r.judges(e) {
+	if (r.settled && r.match.stages&stageBit(e.Stage) != 0 || !r.settled && r.match.matches(e)) && r.judges(e) {
 		if own, err = r.condition.Match(ctx, in); err != nil {
 			own = false
 		}
@@ -249,8 +253,9 @@ const (
 
 // keyOf is the key of an event: what tells one finding of the rule from another.
 func (r *Rule) keyOf(ctx context.Context, in *condition.Input) (string, error) {
-	parts := make([]string, len(r.key))
-	for i, k := range r.key {
+	var few [8]string
+	parts := few[:0]
+	for _, k := range r.key {
 		part, err := k.Text(ctx, in)
 		if err != nil {
 			return "", err
@@ -260,7 +265,7 @@ func (r *Rule) keyOf(ctx context.Context, in *condition.Input) (string, error) {
 			sum := sha256.Sum256([]byte(part))
 			part = strings.ReplaceAll(strings.ToValidUTF8(part[:min(len(part), maxPart-20)], ""), between, "") + "…" + hex.EncodeToString(sum[:8])
 		}
-		parts[i] = part
+		parts = append(parts, part)
 	}
 	return strings.Join(parts, between), nil
 }

@@ -91,6 +91,7 @@ func (s *Set) Rule(name string) *Rule {
 type kind struct {
 	verb, group, resource, subresource uint16
 	none                               bool // it is for no resource
+	who                                string
 }
 
 func (s *Set) kindOf(e *audit.Event) kind {
@@ -105,7 +106,7 @@ func (s *Set) kindOf(e *audit.Event) kind {
 }
 
 // maxKinds is how many kinds of events are remembered with their rules. There are no more
-// than what rules name can be put together.
+// than what rules name can be put together with four kinds of users.
 const maxKinds = 1 << 14
 
 // Evaluator asks the rules of a Set about one event after the other. It is for one
@@ -139,7 +140,9 @@ func (s *Set) NewEvaluator() *Evaluator {
 
 // Evaluate is which rules match an event, by name. The slice is good until the next call.
 func (v *Evaluator) Evaluate(ctx context.Context, e *audit.Event) []Hit {
+	v.in.Set(e)
 	k := v.set.kindOf(e)
+	k.who = v.in.Who()
 	rules, known := v.kinds[k]
 	if !known {
 		rules = v.rulesOf(e)
@@ -152,7 +155,6 @@ func (v *Evaluator) Evaluate(ctx context.Context, e *audit.Event) []Hit {
 	if len(rules) == 0 {
 		return v.hits
 	}
-	v.in.Set(e)
 	for _, r := range rules {
 		bits, err := r.bits(ctx, &v.in)
 		if err != nil {
@@ -175,6 +177,9 @@ func (v *Evaluator) fail(r *Rule, err error) {
 // rulesOf are the rules that may match some event of the same kind.
 func (v *Evaluator) rulesOf(e *audit.Event) (rules []*Rule) {
 	for _, r := range v.set.rules {
+		if r.Operator() != "absence" && r.condition.Never(&v.in) {
+			continue
+		}
 		if slices.ContainsFunc(r.matches, func(m match) bool {
 			if len(m.verbs) > 0 && !slices.Contains(m.verbs, e.Verb) {
 				return false

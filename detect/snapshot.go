@@ -16,9 +16,9 @@ const snapshotVersion = 1
 // line is one line of a snapshot: the fields of its kind are set.
 type line struct {
 	// Header.
-	Version int       `json:"version,omitempty"`
-	Now     time.Time `json:"now,omitzero"`
-	Started []uint64  `json:"started,omitempty"`
+	Version int              `json:"version,omitempty"`
+	Now     time.Time        `json:"now,omitzero"`
+	Started []startedRequest `json:"started,omitempty"`
 	// A key.
 	Rule     string          `json:"rule,omitempty"`
 	Identity string          `json:"identity,omitempty"`
@@ -48,7 +48,7 @@ func (s *State) Save(w io.Writer) error {
 		lines++
 		return encoder.Encode(l)
 	}
-	started := append(append([]uint64(nil), s.startedRing[s.startedHead:]...), s.startedRing[:s.startedHead]...)
+	started := append(append([]startedRequest(nil), s.startedRing[s.startedHead:]...), s.startedRing[:s.startedHead]...)
 	if err := write(line{Version: snapshotVersion, Now: s.now, Started: started}); err != nil {
 		return fmt.Errorf("write snapshot: %w", err)
 	}
@@ -84,7 +84,7 @@ func (s *State) Load(r io.Reader) (aside int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if aside, err = s.load(r); err != nil {
-		s.memories, s.started, s.startedRing, s.startedHead, s.now = nil, map[uint64]bool{}, nil, 0, time.Time{}
+		s.memories, s.started, s.startedIDs, s.startedRing, s.startedHead, s.now = nil, map[uint64]bool{}, map[string]int{}, nil, 0, time.Time{}
 		s.ledger.open, s.ledger.next = map[string]*Finding{}, time.Time{}
 		s.replace(s.set)
 		return 0, fmt.Errorf("read snapshot: %w", err)

@@ -46,10 +46,17 @@ type State struct {
 	now time.Time
 	// started are requests that a rule matched when they began; the oldest goes.
 	started     map[uint64]bool
-	startedRing []uint64
+	startedIDs  map[string]int // how many of them have an auditID
+	startedRing []startedRequest
 	startedHead int
 	hits        map[*Rule]int64
 	again       int64
+}
+
+// startedRequest is a request that a rule matched when it began.
+type startedRequest struct {
+	Hash uint64 `json:"h"`
+	ID   string `json:"i"`
 }
 
 // maxStarted is how many requests that go on are remembered.
@@ -66,7 +73,7 @@ func NewState(set *Set, o StateOptions) *State {
 	if o.Numbers <= 0 {
 		o.Numbers = 8 << 20
 	}
-	s := &State{opts: o, started: map[uint64]bool{}, ledger: ledger{most: o.Findings, open: map[string]*Finding{}}}
+	s := &State{opts: o, started: map[uint64]bool{}, startedIDs: map[string]int{}, ledger: ledger{most: o.Findings, open: map[string]*Finding{}}}
 	s.replace(set)
 	return s
 }
@@ -202,7 +209,7 @@ func (s *State) before(r *Rule, e *audit.Event) bool {
 	if e.Stage == audit.StageReceived {
 		return false
 	}
-	if e.Stage != audit.StageStarted && len(s.started) == 0 {
+	if e.Stage != audit.StageStarted && s.startedIDs[e.ID] == 0 {
 		return false
 	}
 	sum := sha256.Sum256([]byte(r.Name + between + e.ID + between + e.User + between + e.Verb + between + e.URI + between + e.Received.UTC().Format(time.RFC3339Nano)))
@@ -211,20 +218,25 @@ func (s *State) before(r *Rule, e *audit.Event) bool {
 		return true
 	}
 	if e.Stage == audit.StageStarted {
-		s.remember(id)
+		s.remember(startedRequest{id, e.ID})
 	}
 	return false
 }
 
-func (s *State) remember(id uint64) {
+func (s *State) remember(r startedRequest) {
 	if len(s.startedRing) < maxStarted {
-		s.startedRing = append(s.startedRing, id)
+		s.startedRing = append(s.startedRing, r)
 	} else {
-		delete(s.started, s.startedRing[s.startedHead])
-		s.startedRing[s.startedHead] = id
+		old := s.startedRing[s.startedHead]
+		delete(s.started, old.Hash)
+		if s.startedIDs[old.ID]--; s.startedIDs[old.ID] <= 0 {
+			delete(s.startedIDs, old.ID)
+		}
+		s.startedRing[s.startedHead] = r
 		s.startedHead = (s.startedHead + 1) % maxStarted
 	}
-	s.started[id] = true
+	s.started[r.Hash] = true
+	s.startedIDs[r.ID]++
 }
 
 // forget lets keys go of the rules that remember most, until there is room again.

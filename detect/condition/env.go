@@ -77,8 +77,10 @@ func mentions(p *celevent.Program) Mentions {
 
 // Condition is a compiled condition. It is safe for concurrent use.
 type Condition struct {
-	program  *celevent.Program // nil for one that is always true
-	native   predicate
+	program *celevent.Program // nil for one that is always true
+	native  predicate
+	// kinds is what can be told from what kind of user made the request.
+	kinds    predicate
 	mentions Mentions
 }
 
@@ -92,7 +94,7 @@ func (e *Env) Condition(expression string) (*Condition, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Condition{program: p, native: compile(p.AST().NativeRep().Expr()), mentions: mentions(p)}, nil
+	return &Condition{program: p, native: native{}.compile(p.AST().NativeRep().Expr()), kinds: native{kinds: true}.compile(p.AST().NativeRep().Expr()), mentions: mentions(p)}, nil
 }
 
 // Mentions are what the condition asks of an event.
@@ -111,7 +113,7 @@ func (c *Condition) Match(ctx context.Context, in *Input) (bool, error) {
 	if c.program == nil {
 		return true, nil
 	}
-	switch c.native(in.event) {
+	switch c.native(in) {
 	case yes:
 		return true, nil
 	case no:
@@ -119,6 +121,10 @@ func (c *Condition) Match(ctx context.Context, in *Input) (bool, error) {
 	}
 	return c.program.Match(ctx, &in.Activation)
 }
+
+// Never reports whether the condition is false for every request of the same kind of user
+// as this one's.
+func (c *Condition) Never(in *Input) bool { return c.program != nil && c.kinds(in) == no }
 
 // Slow evaluates the condition by CEL alone, for tests and benchmarks.
 func (c *Condition) Slow(ctx context.Context, in *Input) (bool, error) {
@@ -155,7 +161,7 @@ func value(env *celevent.Env, expression string) (*Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Value{p, textOf(p.AST().NativeRep().Expr())}, nil
+	return &Value{p, native{}.textOf(p.AST().NativeRep().Expr())}, nil
 }
 
 // Mentions are what the expression asks of an event.
@@ -167,7 +173,7 @@ func (v *Value) String() string { return v.program.String() }
 // Text is the value as a text.
 func (v *Value) Text(ctx context.Context, in *Input) (string, error) {
 	if v.text != nil {
-		return v.text(in.event), nil
+		return v.text(in), nil
 	}
 	value, err := v.program.Eval(ctx, &in.Activation)
 	if err != nil {

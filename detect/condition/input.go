@@ -3,6 +3,7 @@ package condition
 import (
 	"github.com/gatehouse-io/gatehouse/audit"
 	"github.com/gatehouse-io/gatehouse/audit/celevent"
+	"github.com/gatehouse-io/gatehouse/audit/query"
 )
 
 // Input is one event as the expressions of rules see it. The zero value has none. It is
@@ -14,6 +15,10 @@ type Input struct {
 	// Count and Values are what a message tells.
 	Count  int64
 	Values []string
+
+	who      string // what kind of user it is; empty until it is asked for
+	decision string // what was decided, once asked says so
+	asked    bool
 
 	written bool // object and what is in it have been looked for
 	object  map[string]any
@@ -27,7 +32,24 @@ func (in *Input) Set(e *audit.Event) {
 	in.Activation.Set(e)
 	in.Rest = (*variables)(in)
 	in.event, in.Count, in.Values = e, 0, nil
+	in.who, in.asked = "", false
 	in.written, in.object, in.pod, in.containers = false, nil, nil, nil
+}
+
+// Who is what kind of user made the request.
+func (in *Input) Who() string {
+	if in.who == "" {
+		in.who = query.AccountOf(in.event).Kind
+	}
+	return in.who
+}
+
+// decided is what authorization decided, looked up once.
+func (in *Input) decided() string {
+	if !in.asked {
+		in.decision, in.asked = in.event.Decision(), true
+	}
+	return in.decision
 }
 
 // variables resolves those that are not event. It implements cel.Activation.
@@ -42,7 +64,7 @@ func (v *variables) ResolveName(name string) (any, bool) {
 		return nil, false
 	}
 	if text, ok := texts[name]; ok {
-		return text(v.event), true
+		return text((*Input)(v)), true
 	}
 	switch name {
 	case "count":

@@ -11,7 +11,6 @@ import (
 	"github.com/google/cel-go/common/types"
 
 	"github.com/gatehouse-io/gatehouse/audit"
-	"github.com/gatehouse-io/gatehouse/audit/query"
 )
 
 // celActivation shortens a signature.
@@ -34,46 +33,46 @@ func truth(b bool) tri {
 }
 
 // predicate answers for an event, as far as it can without CEL.
-type predicate func(e *audit.Event) tri
+type predicate func(in *Input) tri
 
 // text is a field of an event that is a string.
-type text func(e *audit.Event) string
+type text func(in *Input) string
 
 // texts are the variables that are strings. The map is never written to.
 var texts = map[string]text{
-	"user":    func(e *audit.Event) string { return e.User },
-	"actor":   actor,
-	"who":     func(e *audit.Event) string { return query.AccountOf(e).Kind },
-	"address": address,
-	"ns":      func(e *audit.Event) string { return e.Namespace },
+	"user":    func(in *Input) string { return in.event.User },
+	"actor":   func(in *Input) string { return actor(in.event) },
+	"who":     (*Input).Who,
+	"address": func(in *Input) string { return address(in.event) },
+	"ns":      func(in *Input) string { return in.event.Namespace },
 }
 
 // fields are the fields of event that are strings. The map is never written to.
 var fields = map[string]text{
-	"level":                     func(e *audit.Event) string { return e.Level },
-	"auditID":                   func(e *audit.Event) string { return e.ID },
-	"stage":                     func(e *audit.Event) string { return e.Stage },
-	"requestURI":                func(e *audit.Event) string { return e.URI },
-	"verb":                      func(e *audit.Event) string { return e.Verb },
-	"userAgent":                 func(e *audit.Event) string { return e.UserAgent },
-	"decision":                  (*audit.Event).Decision,
-	"source":                    func(e *audit.Event) string { return e.Source },
-	"user.username":             func(e *audit.Event) string { return e.User },
-	"user.uid":                  func(e *audit.Event) string { return e.UID },
-	"impersonatedUser.username": func(e *audit.Event) string { return e.AsUser },
-	"impersonatedUser.uid":      func(e *audit.Event) string { return e.AsUID },
-	"objectRef.resource":        func(e *audit.Event) string { return e.Resource },
-	"objectRef.subresource":     func(e *audit.Event) string { return e.Subresource },
-	"objectRef.namespace":       func(e *audit.Event) string { return e.Namespace },
-	"objectRef.name":            func(e *audit.Event) string { return e.Name },
-	"objectRef.uid":             func(e *audit.Event) string { return e.ObjectUID },
-	"objectRef.apiGroup":        func(e *audit.Event) string { return e.APIGroup },
-	"objectRef.apiVersion":      func(e *audit.Event) string { return e.APIVersion },
-	"objectRef.resourceVersion": func(e *audit.Event) string { return e.ResourceVersion },
-	"responseStatus.status":     func(e *audit.Event) string { return e.Status },
-	"responseStatus.reason":     func(e *audit.Event) string { return e.StatusReason },
-	"responseStatus.message":    func(e *audit.Event) string { return e.Message },
-	"authenticationMetadata.impersonationConstraint": func(e *audit.Event) string { return e.Constraint },
+	"level":                     func(in *Input) string { return in.event.Level },
+	"auditID":                   func(in *Input) string { return in.event.ID },
+	"stage":                     func(in *Input) string { return in.event.Stage },
+	"requestURI":                func(in *Input) string { return in.event.URI },
+	"verb":                      func(in *Input) string { return in.event.Verb },
+	"userAgent":                 func(in *Input) string { return in.event.UserAgent },
+	"decision":                  (*Input).decided,
+	"source":                    func(in *Input) string { return in.event.Source },
+	"user.username":             func(in *Input) string { return in.event.User },
+	"user.uid":                  func(in *Input) string { return in.event.UID },
+	"impersonatedUser.username": func(in *Input) string { return in.event.AsUser },
+	"impersonatedUser.uid":      func(in *Input) string { return in.event.AsUID },
+	"objectRef.resource":        func(in *Input) string { return in.event.Resource },
+	"objectRef.subresource":     func(in *Input) string { return in.event.Subresource },
+	"objectRef.namespace":       func(in *Input) string { return in.event.Namespace },
+	"objectRef.name":            func(in *Input) string { return in.event.Name },
+	"objectRef.uid":             func(in *Input) string { return in.event.ObjectUID },
+	"objectRef.apiGroup":        func(in *Input) string { return in.event.APIGroup },
+	"objectRef.apiVersion":      func(in *Input) string { return in.event.APIVersion },
+	"objectRef.resourceVersion": func(in *Input) string { return in.event.ResourceVersion },
+	"responseStatus.status":     func(in *Input) string { return in.event.Status },
+	"responseStatus.reason":     func(in *Input) string { return in.event.StatusReason },
+	"responseStatus.message":    func(in *Input) string { return in.event.Message },
+	"authenticationMetadata.impersonationConstraint": func(in *Input) string { return in.event.Constraint },
 }
 
 // lists are the fields of event that are lists of strings. The map is never written to.
@@ -92,43 +91,49 @@ var parts = map[string]func(e *audit.Event) bool{
 	"responseObject":   func(e *audit.Event) bool { return len(e.Response) > 0 },
 }
 
+// native makes predicates.
+type native struct {
+	// kinds says that nothing is known of an event but what kind of user made it.
+	kinds bool
+}
+
 // compile makes a predicate of a checked expression. It does not go into comprehensions,
 // so that a variable always is the one of the environment.
-func compile(e ast.Expr) predicate {
+func (n native) compile(e ast.Expr) predicate {
 	switch e.Kind() {
 	case ast.LiteralKind:
 		if b, ok := e.AsLiteral().(types.Bool); ok {
 			return constant(truth(bool(b)))
 		}
 	case ast.SelectKind:
-		return compileSelect(e)
+		return n.compileSelect(e)
 	case ast.CallKind:
-		return compileCall(e.AsCall())
+		return n.compileCall(e.AsCall())
 	}
 	return constant(unknown)
 }
 
-func constant(t tri) predicate { return func(*audit.Event) tri { return t } }
+func constant(t tri) predicate { return func(*Input) tri { return t } }
 
-func compileSelect(e ast.Expr) predicate {
+func (n native) compileSelect(e ast.Expr) predicate {
 	path, ok := pathOf(e)
-	if !ok {
+	if !ok || n.kinds {
 		return constant(unknown)
 	}
 	if path == "truncated" {
-		return func(e *audit.Event) tri { return truth(e.Truncated) }
+		return func(in *Input) tri { return truth(in.event.Truncated) }
 	}
 	if !e.AsSelect().IsTestOnly() {
 		return constant(unknown)
 	}
 	if get := fields[path]; get != nil {
-		return func(e *audit.Event) tri { return truth(get(e) != "") }
+		return func(in *Input) tri { return truth(get(in) != "") }
 	}
 	if get := lists[path]; get != nil {
-		return func(e *audit.Event) tri { return truth(len(get(e)) > 0) }
+		return func(in *Input) tri { return truth(len(get(in.event)) > 0) }
 	}
 	if has := parts[path]; has != nil {
-		return func(e *audit.Event) tri { return truth(has(e)) }
+		return func(in *Input) tri { return truth(has(in.event)) }
 	}
 	return constant(unknown)
 }
@@ -146,17 +151,22 @@ func pathOf(e ast.Expr) (path string, ok bool) {
 }
 
 // textOf is the text that an expression is; nil where it is none that is known.
-func textOf(e ast.Expr) text {
+func (n native) textOf(e ast.Expr) text {
 	switch e.Kind() {
 	case ast.IdentKind:
-		return texts[strings.TrimPrefix(e.AsIdent(), ".")]
+		if name := strings.TrimPrefix(e.AsIdent(), "."); !n.kinds || name == "who" {
+			return texts[name]
+		}
 	case ast.SelectKind:
+		if n.kinds {
+			return nil
+		}
 		if path, ok := pathOf(e); ok && !e.AsSelect().IsTestOnly() {
 			return fields[path]
 		}
 	case ast.LiteralKind:
 		if s, ok := e.AsLiteral().(types.String); ok {
-			return func(*audit.Event) string { return string(s) }
+			return func(*Input) string { return string(s) }
 		}
 	}
 	return nil
@@ -186,37 +196,37 @@ func literals(e ast.Expr) (all []string, ok bool) {
 	return all, true
 }
 
-func compileCall(c ast.CallExpr) predicate {
+func (n native) compileCall(c ast.CallExpr) predicate {
 	args := c.Args()
 	switch c.FunctionName() {
 	case operators.LogicalAnd:
-		a, b := compile(args[0]), compile(args[1])
-		return func(e *audit.Event) tri {
-			x := a(e)
+		a, b := n.compile(args[0]), n.compile(args[1])
+		return func(in *Input) tri {
+			x := a(in)
 			if x == no {
 				return no
 			}
-			if y := b(e); y == no || x == yes {
+			if y := b(in); y == no || x == yes {
 				return y
 			}
 			return unknown
 		}
 	case operators.LogicalOr:
-		a, b := compile(args[0]), compile(args[1])
-		return func(e *audit.Event) tri {
-			x := a(e)
+		a, b := n.compile(args[0]), n.compile(args[1])
+		return func(in *Input) tri {
+			x := a(in)
 			if x == yes {
 				return yes
 			}
-			if y := b(e); y == yes || x == no {
+			if y := b(in); y == yes || x == no {
 				return y
 			}
 			return unknown
 		}
 	case operators.LogicalNot:
-		a := compile(args[0])
-		return func(e *audit.Event) tri {
-			switch a(e) {
+		a := n.compile(args[0])
+		return func(in *Input) tri {
+			switch a(in) {
 			case yes:
 				return no
 			case no:
@@ -225,42 +235,42 @@ func compileCall(c ast.CallExpr) predicate {
 			return unknown
 		}
 	case operators.Equals:
-		return equal(args[0], args[1], true)
+		return n.equal(args[0], args[1], true)
 	case operators.NotEquals:
-		return equal(args[0], args[1], false)
+		return n.equal(args[0], args[1], false)
 	case operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals:
-		return compare(c.FunctionName(), args[0], args[1])
+		return n.compare(c.FunctionName(), args[0], args[1])
 	case operators.In:
-		return in(args[0], args[1])
+		return n.in(args[0], args[1])
 	}
 	if c.IsMemberFunction() && len(args) == 1 {
-		return member(c)
+		return n.member(c)
 	}
 	return constant(unknown)
 }
 
-func equal(a, b ast.Expr, want bool) predicate {
-	if p := compareCode(operators.Equals, a, b, want); p != nil {
+func (n native) equal(a, b ast.Expr, want bool) predicate {
+	if p := n.compareCode(operators.Equals, a, b, want); p != nil {
 		return p
 	}
-	if f, fold := folded(a); f != nil && fold {
+	if f, fold := n.folded(a); f != nil && fold {
 		if s, ok := literal(b); ok {
-			return func(e *audit.Event) tri { return truth(equalLower(f(e), s) == want) }
+			return func(in *Input) tri { return truth(equalLower(f(in), s) == want) }
 		}
 		return constant(unknown)
 	}
-	x, y := textOf(a), textOf(b)
+	x, y := n.textOf(a), n.textOf(b)
 	if x == nil || y == nil {
 		return constant(unknown)
 	}
 	if s, ok := literal(b); ok {
-		return func(e *audit.Event) tri { return truth((x(e) == s) == want) }
+		return func(in *Input) tri { return truth((x(in) == s) == want) }
 	}
-	return func(e *audit.Event) tri { return truth((x(e) == y(e)) == want) }
+	return func(in *Input) tri { return truth((x(in) == y(in)) == want) }
 }
 
-func compare(function string, a, b ast.Expr) predicate {
-	if p := compareCode(function, a, b, true); p != nil {
+func (n native) compare(function string, a, b ast.Expr) predicate {
+	if p := n.compareCode(function, a, b, true); p != nil {
 		return p
 	}
 	return constant(unknown)
@@ -268,11 +278,11 @@ func compare(function string, a, b ast.Expr) predicate {
 
 // compareCode compares the response's code with a number; nil where it is something else
 // that is compared.
-func compareCode(function string, a, b ast.Expr, want bool) predicate {
-	if path, ok := pathOf(a); !ok || path != "responseStatus.code" || a.AsSelect().IsTestOnly() || b.Kind() != ast.LiteralKind {
+func (n native) compareCode(function string, a, b ast.Expr, want bool) predicate {
+	if path, ok := pathOf(a); !ok || n.kinds || path != "responseStatus.code" || a.AsSelect().IsTestOnly() || b.Kind() != ast.LiteralKind {
 		return nil
 	}
-	n, ok := b.AsLiteral().(types.Int)
+	number, ok := b.AsLiteral().(types.Int)
 	if !ok {
 		return nil
 	}
@@ -283,33 +293,33 @@ func compareCode(function string, a, b ast.Expr, want bool) predicate {
 		operators.Greater:       func(x, y int64) bool { return x > y },
 		operators.GreaterEquals: func(x, y int64) bool { return x >= y },
 	}[function]
-	return func(e *audit.Event) tri { return truth(holds(int64(e.Code), int64(n)) == want) }
+	return func(in *Input) tri { return truth(holds(int64(in.event.Code), int64(number)) == want) }
 }
 
-func in(a, b ast.Expr) predicate {
+func (n native) in(a, b ast.Expr) predicate {
 	if all, ok := literals(b); ok {
-		if f, fold := folded(a); f != nil && fold {
-			return func(e *audit.Event) tri {
-				value := f(e)
+		if f, fold := n.folded(a); f != nil && fold {
+			return func(in *Input) tri {
+				value := f(in)
 				return truth(slices.ContainsFunc(all, func(s string) bool { return equalLower(value, s) }))
 			}
 		}
-		if x := textOf(a); x != nil {
-			return func(e *audit.Event) tri { return truth(slices.Contains(all, x(e))) }
+		if x := n.textOf(a); x != nil {
+			return func(in *Input) tri { return truth(slices.Contains(all, x(in))) }
 		}
 		return constant(unknown)
 	}
 	path, ok := pathOf(b)
-	x := textOf(a)
-	if !ok || x == nil {
+	x := n.textOf(a)
+	if !ok || x == nil || n.kinds {
 		return constant(unknown)
 	}
 	if list := lists[path]; list != nil {
-		return func(e *audit.Event) tri { return truth(slices.Contains(list(e), x(e))) }
+		return func(in *Input) tri { return truth(slices.Contains(list(in.event), x(in))) }
 	}
 	if path == "annotations" {
-		return func(e *audit.Event) tri {
-			_, found := e.Annotations[x(e)]
+		return func(in *Input) tri {
+			_, found := in.event.Annotations[x(in)]
 			return truth(found)
 		}
 	}
@@ -317,12 +327,12 @@ func in(a, b ast.Expr) predicate {
 }
 
 // member compiles startsWith and the like.
-func member(c ast.CallExpr) predicate {
+func (n native) member(c ast.CallExpr) predicate {
 	s, ok := literal(c.Args()[0])
 	if !ok {
 		return constant(unknown)
 	}
-	f, fold := folded(c.Target())
+	f, fold := n.folded(c.Target())
 	if f == nil {
 		return constant(unknown)
 	}
@@ -338,24 +348,24 @@ func member(c ast.CallExpr) predicate {
 	}
 	switch {
 	case holds != nil:
-		return func(e *audit.Event) tri { return truth(holds(f(e), s)) }
+		return func(in *Input) tri { return truth(holds(f(in), s)) }
 	case c.FunctionName() == "matches" && !fold:
 		if re, err := regexp.Compile(s); err == nil {
-			return func(e *audit.Event) tri { return truth(re.MatchString(f(e))) }
+			return func(in *Input) tri { return truth(re.MatchString(f(in))) }
 		}
 	}
 	return constant(unknown)
 }
 
 // folded is a text, and whether lowerAscii() is taken of it.
-func folded(e ast.Expr) (f text, fold bool) {
+func (n native) folded(e ast.Expr) (f text, fold bool) {
 	if e.Kind() == ast.CallKind {
 		if c := e.AsCall(); c.IsMemberFunction() && c.FunctionName() == "lowerAscii" && len(c.Args()) == 0 {
-			return textOf(c.Target()), true
+			return n.textOf(c.Target()), true
 		}
 		return nil, false
 	}
-	return textOf(e), false
+	return n.textOf(e), false
 }
 
 func lower(c byte) byte {
