@@ -61,7 +61,7 @@ conformance: build ## Upstream's [sig-auth] and [sig-api-machinery] e2e specs ag
 
 oracle-gatekeeper: ## Gatekeeper policies held against Gatekeeper's own libraries (minutes when nothing is cached)
 	go -C test/oracle/gatekeeper build -o $(CURDIR)/dist/gatekeeper-oracle .
-	GATEKEEPER_ORACLE=$(CURDIR)/dist/gatekeeper-oracle go test -count=1 -v -run AgainstGatekeeper ./policy/gatekeeper
+	GATEKEEPER_ORACLE=$(CURDIR)/dist/gatekeeper-oracle go test -count=1 -v -run 'AgainstGatekeeper|MutationFixtures' ./policy/gatekeeper
 
 oracle-duckdb: ## What audit/bucket has written read back by DuckDB (part of make test; needs g++)
 	go test -count=1 -v -run DuckDB ./audit/bucket

@@ -175,13 +175,13 @@ func (c chance) mutator(name string) *unstructured.Unstructured {
 		if c.once(2) {
 			at = c.pick("spec.containers[name: *].image", "spec.containers[name: web].image", "spec.text")
 		}
-		for field, values := range map[string][]string{
-			"assignDomain": {"", "registry.shop.io", "registry.shop.io", "localhost:5000", "localhost", "reg.io:1", "", "nodot", "a.b/c"},
-			"assignPath":   {"", "", "library/nginx", "x", "a/b/c", "shop.io/x", "Upper", "a__b/c-d"},
-			"assignTag":    {"", "", ":v2", ":v2", ":latest", "v2", "@sha256:" + strings.Repeat("a", 64), ":"},
+		for _, part := range [][]string{ // a list, so that chance is the same each time
+			{"assignDomain", "", "registry.shop.io", "registry.shop.io", "localhost:5000", "localhost", "reg.io:1", "", "nodot", "a.b/c"},
+			{"assignPath", "", "", "library/nginx", "x", "a/b/c", "shop.io/x", "Upper", "a__b/c-d"},
+			{"assignTag", "", "", ":v2", ":v2", ":latest", "v2", "@sha256:" + strings.Repeat("a", 64), ":"},
 		} {
-			if v := c.pick(values...); v != "" {
-				parameters[field] = v
+			if v := c.pick(part[1:]...); v != "" {
+				parameters[part[0]] = v
 			}
 		}
 	}
@@ -230,13 +230,14 @@ func (c chance) object() *unstructured.Unstructured {
 	var containers []any
 	for range c.IntN(3) {
 		one := map[string]any{"name": c.pick("web", "side", "web")}
-		for field, value := range map[string]any{
-			"image": c.pick("nginx", "nginx:1", "localhost:5000/x@sha256:1", "gcr.io/a/b:t", "bad", "lost", "odd"), "args": []any{c.pick("a", "b"), c.value(2)},
-			"ports": []any{map[string]any{"port": int64(80)}, map[string]any{"port": int64(81), "name": "b"}},
-		} {
-			if c.once(2) {
-				one[field] = value
-			}
+		if c.once(2) {
+			one["image"] = c.pick("nginx", "nginx:1", "localhost:5000/x@sha256:1", "gcr.io/a/b:t", "bad", "lost", "odd")
+		}
+		if c.once(2) {
+			one["args"] = []any{c.pick("a", "b"), c.value(2)}
+		}
+		if c.once(2) {
+			one["ports"] = []any{map[string]any{"port": int64(80)}, map[string]any{"port": int64(81), "name": "b"}}
 		}
 		containers = append(containers, one)
 	}
