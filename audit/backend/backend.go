@@ -16,29 +16,12 @@ import (
 	"github.com/gatehouse-io/gatehouse/audit/redact"
 )
 
-// Overflow is what happens to events that come faster than they can be kept.
-type Overflow int
-
-const (
-	// Block lets requests wait until their events are kept.
-	Block Overflow = iota
-	// Drop loses the events, and tells.
-	Drop
-)
-
 // Options say how events are kept. Sink and Redactor are needed.
 type Options struct {
 	Sink     audit.Sink
 	Redactor *redact.Redactor
 	// Source becomes Event.Source. Default serve.
 	Source string
-	// Overflow is what happens when the Sink is slow. Default Block.
-	Overflow Overflow
-	// MaxPending is how many calls of ProcessEvents may wait for the Sink at once.
-	// Default 4096.
-	MaxPending int
-	// Patience is how long a Drop waits for the Sink. Default 5 seconds.
-	Patience time.Duration
 	// Lost is told of events that were not kept, where it is set. It is called by many
 	// goroutines at once.
 	Lost func(count int, err error)
@@ -47,17 +30,13 @@ type Options struct {
 // Name of the backend, in metrics and logs.
 const Name = "gatehouse"
 
-// ErrOverflow is why an event was lost when too many waited to be kept.
-var ErrOverflow = errors.New("more audit events came than could be kept")
-
 var errStopped = errors.New("the audit backend has been shut down")
 
 // Backend is an audit.Backend of upstream's over a Sink.
 type Backend struct {
-	o       Options
-	pending chan struct{} // as many as calls wait
-	kept    atomic.Int64
-	lost    atomic.Int64
+	o    Options
+	kept atomic.Int64
+	lost atomic.Int64
 
 	// stopping is cancelled when Shutdown has waited long enough.
 	stopping context.Context
@@ -78,13 +57,7 @@ func New(o Options) *Backend {
 	if o.Source == "" {
 		o.Source = "serve"
 	}
-	if o.MaxPending <= 0 {
-		o.MaxPending = 4096
-	}
-	if o.Patience <= 0 {
-		o.Patience = 5 * time.Second
-	}
-	b := &Backend{o: o, pending: make(chan struct{}, o.MaxPending)}
+	b := &Backend{o: o}
 	b.stopping, b.stop = context.WithCancel(context.Background())
 	return b
 }
@@ -130,24 +103,6 @@ func (b *Backend) keep(events []*auditinternal.Event) (err error) {
 			err = fmt.Errorf("keep audit events: panic of type %T", r)
 		}
 	}()
-	ctx := b.stopping
-	if b.o.Overflow == Drop {
-		select {
-		case b.pending <- struct{}{}:
-		default:
-			return ErrOverflow
-		}
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, b.o.Patience, ErrOverflow)
-		defer cancel()
-	} else {
-		select {
-		case b.pending <- struct{}{}:
-		case <-ctx.Done():
-			return errStopped
-		}
-	}
-	defer func() { <-b.pending }()
 	flat := make([]*audit.Event, 0, len(events))
 	for _, e := range events {
 		if e == nil {
@@ -158,7 +113,7 @@ func (b *Backend) keep(events []*auditinternal.Event) (err error) {
 		b.o.Redactor.Event(event)
 		flat = append(flat, event)
 	}
-	if err := b.o.Sink.Append(ctx, flat); err != nil {
+	if err := b.o.Sink.Append(b.stopping, flat); err != nil {
 		return fmt.Errorf("keep audit events: %w", err)
 	}
 	return nil

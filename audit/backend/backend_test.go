@@ -115,43 +115,12 @@ func TestWhatIsNotKeptIsTold(t *testing.T) {
 	}
 }
 
-func TestDropLosesWhatIsTooMuch(t *testing.T) {
+func TestCallsWaitAndShutdownToo(t *testing.T) {
 	s := &sink{hold: make(chan struct{})}
-	b := New(Options{Sink: s, Redactor: redactor(), Overflow: Drop, MaxPending: 2, Patience: time.Minute})
-	results := make(chan bool, 2)
-	for range 2 {
-		go func() { results <- b.ProcessEvents(secretEvent()) }()
-	}
-	for len(b.pending) < 2 {
-		time.Sleep(time.Millisecond)
-	}
-	if b.ProcessEvents(secretEvent()) || b.Lost() != 1 {
-		t.Errorf("more than may wait was taken: lost %d", b.Lost())
-	}
-	close(s.hold)
-	for i := range 2 {
-		if !<-results {
-			t.Errorf("call %d was not kept", i)
-		}
-	}
-	if b.Kept() != 2 {
-		t.Errorf("kept %d", b.Kept())
-	}
-	slow := New(Options{Sink: &sink{hold: make(chan struct{})}, Redactor: redactor(), Overflow: Drop, Patience: time.Millisecond})
-	if slow.ProcessEvents(secretEvent()) || slow.Lost() != 1 {
-		t.Error("a Drop waits for ever")
-	}
-}
-
-func TestBlockWaitsAndShutdownToo(t *testing.T) {
-	s := &sink{hold: make(chan struct{})}
-	b := New(Options{Sink: s, Redactor: redactor(), MaxPending: 1})
+	b := New(Options{Sink: s, Redactor: redactor()})
 	results := make(chan bool, 3)
 	for range 3 {
 		go func() { results <- b.ProcessEvents(secretEvent()) }()
-	}
-	for len(b.pending) < 1 {
-		time.Sleep(time.Millisecond)
 	}
 	select {
 	case <-results:

@@ -10,8 +10,7 @@
 //   - ProcessEvents returns true once the Sink has acknowledged every event, which is
 //     before the server answers the request. There is no batching here: a Sink that
 //     forces to disk in groups does it for all requests that wait at once.
-//   - At most Options.MaxPending calls wait at a time. What is over that waits with them
-//     (Block), or is lost at once (Drop); a Drop also gives up after Options.Patience.
+//   - How many may wait, and what becomes of those that are too many, is the Sink's choice.
 //   - An event that was not kept is counted, told to Options.Lost, and counted in upstream's
 //     metric apiserver_audit_error_total. What upstream logs of it is redacted too.
 //   - The server's events are not changed, and nothing of one is used after ProcessEvents

@@ -153,8 +153,17 @@ func (t *Trail) Sink() audit.Sink {
 	return t
 }
 
+// patience is how long events wait for a disk that does not answer, where the settings
+// say that they are dropped rather than that requests wait. The store has them as a gap.
+const patience = 5 * time.Second
+
 // Append implements audit.Sink.
 func (t *Trail) Append(ctx context.Context, events []*audit.Event) error {
+	if t.options.Store.Overflow == v1alpha1.OverflowDrop {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
 	if err := t.store.Append(ctx, events); err != nil {
 		return err
 	}
