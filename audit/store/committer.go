@@ -12,9 +12,9 @@ import (
 const (
 	// largestGroup is how many bytes of requests are written with one frame.
 	largestGroup = 1 << 20
-	// unsealed is how many closed parts may wait to be sealed, before nothing more is
-	// written: they are in memory.
-	unsealed = 2
+	// unsealed is how many closed parts may wait to be sealed, or be, before nothing more
+	// is written: they are in memory.
+	unsealed = 1
 	// retryEvery is how often a full disk is tried again.
 	retryEvery = 200 * time.Millisecond
 )
@@ -209,10 +209,11 @@ func (s *Store) writeGroup(group []*request) error {
 		count(s.options.Metrics.Written, int(p.file.Size()-before))
 	}
 	s.freshHashes = s.freshHashes[:0]
-	if p.events == 0 {
-		p.born = s.options.Clock.Now()
-	}
+	now := s.options.Clock.Now()
 	s.mu.Lock()
+	if p.events == 0 {
+		p.born = now
+	}
 	c.bytes, c.rows, c.oldest, c.newest = bytes, append(c.rows, added...), oldest, newest
 	if index == uint32(len(p.chunks)) && len(added) > 0 {
 		p.chunks = append(p.chunks, c)
@@ -307,7 +308,9 @@ func (s *Store) rollByAge() {
 	}
 	now := s.options.Clock.Now()
 	if now.Before(p.born) {
+		s.mu.Lock()
 		p.born = now
+		s.mu.Unlock()
 	}
 	if now.Sub(p.born) >= s.options.SegmentAge {
 		if err := s.roll(); err != nil {

@@ -76,7 +76,7 @@ func (s *Store) fillCatalog(ctx context.Context, c *catalog.Catalog, live []chai
 		if err != nil {
 			return false, err
 		}
-		if err := c.Put(ctx, rowOf(l), summary, nil); err != nil {
+		if err := c.Put(ctx, rowOf(l), summary, summary.Entries(), nil); err != nil {
 			return false, err
 		}
 		s.mu.Lock()

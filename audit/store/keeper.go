@@ -218,7 +218,7 @@ func nextRun(live []chain.Link, most int64, how patience) []chain.Link {
 // replace makes one segment of neighbours. Until the manifest has it they hold the
 // events, and from then on it does.
 func (s *Store) replace(ctx context.Context, run []chain.Link) error {
-	made, err := s.write(ctx, s.merged(&view{segments: viewsOf(run)}, audit.Scan{Bodies: true}).all(ctx))
+	made, err := s.write(ctx, s.merged(&view{segments: viewsOf(run)}, audit.Scan{Bodies: true}).all(ctx), 0)
 	if err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func (l layout) prepare() (*os.File, error) {
 		lock.Close()
 		return nil, &InUseError{Dir: string(l), Process: strings.TrimSpace(string(owner[:n]))}
 	}
-	if err := lock.Truncate(0); err == nil {
+	if err = lock.Truncate(0); err == nil {
 		_, err = lock.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0)
 	}
 	if err != nil && !isFull(err) { // the name of the process is a kindness, the lock is the kernel's

@@ -28,7 +28,7 @@ func (s *Store) seal(ctx context.Context, p *part) error {
 	var made *newSegment
 	if p.events > 0 {
 		var err error
-		if made, err = s.write(ctx, s.unsealed(ctx, &v, segments, audit.Scan{Bodies: true})); err != nil {
+		if made, err = s.write(ctx, s.unsealed(ctx, &v, segments, audit.Scan{Bodies: true}), s.options.MaxNames); err != nil {
 			return err
 		}
 	}
@@ -109,8 +109,8 @@ type newSegment struct {
 }
 
 // write makes a segment of events that come in order: whole and synced under its name, or
-// not at all.
-func (s *Store) write(ctx context.Context, events iter.Seq2[*audit.Event, error]) (made *newSegment, err error) {
+// not at all. Distinct requests are gathered where names are told apart.
+func (s *Store) write(ctx context.Context, events iter.Seq2[*audit.Event, error], names int) (made *newSegment, err error) {
 	s.mu.Lock()
 	s.lastSegment = max(s.lastSegment, s.manifest.last) + 1
 	name := segmentName(s.lastSegment)
@@ -120,7 +120,7 @@ func (s *Store) write(ctx context.Context, events iter.Seq2[*audit.Event, error]
 	if err != nil {
 		return nil, fmt.Errorf("write segment: %w", err)
 	}
-	info, summary, err := s.fill(ctx, file, events)
+	info, summary, err := s.fill(ctx, file, events, names)
 	if err == nil {
 		err = file.Sync()
 	}
@@ -138,10 +138,10 @@ func (s *Store) write(ctx context.Context, events iter.Seq2[*audit.Event, error]
 	return &newSegment{name: name, info: info, summary: summary}, nil
 }
 
-func (s *Store) fill(ctx context.Context, file wal.File, events iter.Seq2[*audit.Event, error]) (segment.Info, *catalog.Summary, error) {
+func (s *Store) fill(ctx context.Context, file wal.File, events iter.Seq2[*audit.Event, error], names int) (segment.Info, *catalog.Summary, error) {
 	buffered := bufio.NewWriterSize(file, 256<<10)
 	w := segment.NewWriter(buffered)
-	b := catalog.NewBuilder(s.options.MaxNames)
+	b := catalog.NewBuilder(names)
 	for e, err := range events {
 		if err == nil {
 			err = w.Append(e)

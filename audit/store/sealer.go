@@ -105,7 +105,14 @@ func (s *Store) record(ctx context.Context, made *newSegment, removed []uint64) 
 	}
 	s.recording.Lock()
 	defer s.recording.Unlock()
-	err := c.Put(ctx, catalog.Segment{Number: n, First: made.info.First, Last: made.info.Last, Events: made.info.Rows, Bytes: made.info.Bytes}, made.summary, removed)
+	row := catalog.Segment{Number: n, First: made.info.First, Last: made.info.Last, Events: made.info.Rows, Bytes: made.info.Bytes}
+	requests, done, err := s.requestsOf(ctx, c, made, removed)
+	if err == nil && requests != nil {
+		err = c.Put(ctx, row, made.summary, requests, removed)
+	} else if err == nil {
+		s.behind.Store(true) // its segments are not all in the catalog: it is read
+	}
+	done()
 	if err != nil && ctx.Err() == nil {
 		s.warn("catalog", err)
 		s.renewCatalog(err)
@@ -113,4 +120,24 @@ func (s *Store) record(ctx context.Context, made *newSegment, removed []uint64) 
 	if err != nil {
 		s.behind.Store(true)
 	}
+}
+
+// requestsOf are the distinct requests of a new segment: those that were gathered, or those
+// of the segments it replaces; nil where the catalog lacks one of them.
+func (s *Store) requestsOf(ctx context.Context, c *catalog.Catalog, made *newSegment, replaced []uint64) (requests catalog.Source, done func(), err error) {
+	if len(replaced) == 0 {
+		return made.summary.Entries(), func() {}, nil
+	}
+	snapshot, err := c.Snapshot(ctx)
+	if err != nil {
+		return nil, func() {}, err
+	}
+	var sources []catalog.Source
+	for _, n := range replaced {
+		if !snapshot.Has(n) {
+			return nil, snapshot.Close, nil
+		}
+		sources = append(sources, snapshot.Requests(ctx, n))
+	}
+	return catalog.MergeEntries(sources, time.Time{}, time.Time{}, s.options.MaxNames), snapshot.Close, nil
 }

@@ -33,15 +33,17 @@ type countKey struct {
 
 // group is requests that differ in their name alone.
 type group struct {
+	key     string
 	request audit.Request // without name, times and count
+	first   *named        // most groups have one name
 	names   map[string]*named
 	omitted *named
 }
 
 // named is how often a request was made, by the hour.
 type named struct {
-	name, path string
-	hours      []Hour
+	name  string // or path
+	hours []Hour
 }
 
 // Hour is how often a request was made in an hour.
@@ -71,15 +73,50 @@ type Count struct {
 
 // Entry is a distinct request, by the hour.
 type Entry struct {
-	Request audit.Request // its times and count are those of Hours
 	Hours   []Hour
-	key     string
-	group   int // how many bytes of key are those of its group
+	request *audit.Request // that of the group, without a name, times and a count
+	group   string         // key of the group
+	name    string         // or path
+	omitted bool           // it stands for the names that are not told apart
 }
 
-// NewBuilder makes one that tells so many names apart.
+// compare is the order of entries: by group, then by name, with what was omitted behind.
+func compare(a, b *Entry) int {
+	if c := strings.Compare(a.group, b.group); c != 0 {
+		return c
+	}
+	if a.omitted != b.omitted {
+		if b.omitted {
+			return -1
+		}
+		return 1
+	}
+	return strings.Compare(a.name, b.name)
+}
+
+// Request is the entry with its times and its count.
+func (e *Entry) Request() *audit.Request {
+	r := *e.request
+	r.NameOmitted = e.omitted
+	if r.Resource == "" {
+		r.Path = e.name
+	} else {
+		r.Name = e.name
+	}
+	if len(e.Hours) > 0 {
+		sum := e.Hours[0]
+		for _, h := range e.Hours[1:] {
+			sum.merge(h)
+		}
+		r.First, r.Last, r.Count, r.Reason = sum.First, sum.Last, sum.Count, sum.Reason
+	}
+	return &r
+}
+
+// NewBuilder makes one that tells so many names apart. With 0, it gathers no requests:
+// those of a segment that replaces others are merged from theirs.
 func NewBuilder(names int) *Builder {
-	return &Builder{names: max(names, 1), counts: map[countKey]int64{}, groups: map[string]*group{}}
+	return &Builder{names: names, counts: map[countKey]int64{}, groups: map[string]*group{}}
 }
 
 // Add adds an event. It is not kept.
@@ -116,6 +153,9 @@ func (b *Builder) Add(e *audit.Event) {
 		hour: hourOf(e.Time), verb: e.Verb, group: e.APIGroup, resource: e.Resource, sub: e.Subresource,
 		namespace: e.Namespace, class: max(e.Code, 0) / 100, decision: decision,
 	}]++
+	if b.names <= 0 {
+		return
+	}
 	if r, ok := audit.RequestOf(e); ok {
 		b.add(&r)
 	}
@@ -134,35 +174,58 @@ func (b *Builder) add(r *audit.Request) {
 	b.key = appendGroupKey(b.key[:0], r)
 	g := b.groups[string(b.key)]
 	if g == nil {
-		g = &group{request: *r, names: map[string]*named{}}
+		g = &group{key: string(b.key), request: *r}
 		g.request.Name, g.request.Path, g.request.Reason = "", "", ""
-		b.groups[string(b.key)] = g
+		b.groups[g.key] = g
 	}
 	name := r.Name
-	if r.Path != "" {
+	if r.Resource == "" {
 		name = r.Path
 	}
-	n := g.names[name]
-	if n == nil {
-		n = &named{name: r.Name, path: r.Path}
-		g.names[name] = n
-	}
-	n.count(r)
+	n := g.named(name)
+	n.count(Hour{r.First, r.Last, r.Count, r.Reason})
 	if len(g.names) > 4*b.names+16 {
 		g.prune(b.names)
 	}
 }
 
-// count adds a request to its hour. Requests come in the order of time, or nearly.
-func (n *named) count(r *audit.Request) {
-	hour := hourOf(r.Last)
+func (g *group) named(name string) *named {
+	switch {
+	case g.first != nil && g.first.name == name:
+		return g.first
+	case g.first == nil && g.names == nil:
+		g.first = &named{name: name}
+		return g.first
+	case g.names == nil:
+		g.names = map[string]*named{g.first.name: g.first}
+		g.first = nil
+	}
+	n := g.names[name]
+	if n == nil {
+		n = &named{name: name}
+		g.names[name] = n
+	}
+	return n
+}
+
+// all are the names there are, in order.
+func (g *group) all() []*named {
+	if g.first != nil {
+		return []*named{g.first}
+	}
+	return slices.SortedFunc(maps.Values(g.names), func(a, b *named) int { return strings.Compare(a.name, b.name) })
+}
+
+// count adds to an hour. Requests come in the order of time, or nearly.
+func (n *named) count(h Hour) {
+	hour := hourOf(h.First)
 	for i := len(n.hours) - 1; i >= 0; i-- {
-		if h := &n.hours[i]; hourOf(h.First) == hour {
-			h.merge(Hour{r.First, r.Last, r.Count, r.Reason})
+		if hourOf(n.hours[i].First) == hour {
+			n.hours[i].merge(h)
 			return
 		}
 	}
-	n.hours = append(n.hours, Hour{r.First, r.Last, r.Count, r.Reason})
+	n.hours = append(n.hours, h)
 }
 
 func (h *Hour) merge(other Hour) {
@@ -178,17 +241,15 @@ func (h *Hour) merge(other Hour) {
 // prune keeps the first names, and counts the others together: one that is not among the
 // first now never will be.
 func (g *group) prune(keep int) {
-	for i, name := range slices.Sorted(maps.Keys(g.names)) {
-		if i < keep {
-			continue
-		}
+	all := g.all()
+	for _, n := range all[min(keep, len(all)):] {
 		if g.omitted == nil {
 			g.omitted = &named{}
 		}
-		for _, h := range g.names[name].hours {
-			g.omitted.count(&audit.Request{First: h.First, Last: h.Last, Count: h.Count, Reason: h.Reason})
+		for _, h := range n.hours {
+			g.omitted.count(h)
 		}
-		delete(g.names, name)
+		delete(g.names, n.name)
 	}
 }
 
@@ -205,26 +266,28 @@ func (b *Builder) Finish() *Summary {
 			Namespace: k.namespace, Class: int(k.class), Decision: k.decision, Count: n,
 		})
 	}
-	for key, g := range b.groups {
+	s.Requests = b.entries()
+	return s
+}
+
+func (b *Builder) entries() (entries []Entry) {
+	groups := slices.SortedFunc(maps.Values(b.groups), func(x, y *group) int { return strings.Compare(x.key, y.key) })
+	b.groups = nil
+	for _, g := range groups {
 		g.prune(b.names)
-		for _, n := range g.names {
-			e := Entry{Request: g.request, Hours: n.hours, group: len(key)}
-			e.Request.Name, e.Request.Path = n.name, n.path
-			e.key = entryKey(key, &e.Request)
-			s.Requests = append(s.Requests, e)
+		for _, n := range g.all() {
+			entries = append(entries, g.entry(n, false))
 		}
 		if g.omitted != nil {
-			e := Entry{Request: g.request, Hours: g.omitted.hours, group: len(key)}
-			e.Request.NameOmitted = true
-			e.key = entryKey(key, &e.Request)
-			s.Requests = append(s.Requests, e)
+			entries = append(entries, g.entry(g.omitted, true))
 		}
 	}
-	for i := range s.Requests {
-		slices.SortFunc(s.Requests[i].Hours, func(a, b Hour) int { return a.First.Compare(b.First) })
-	}
-	slices.SortFunc(s.Requests, func(a, b Entry) int { return strings.Compare(a.key, b.key) })
-	return s
+	return entries
+}
+
+func (g *group) entry(n *named, omitted bool) Entry {
+	slices.SortFunc(n.hours, func(a, b Hour) int { return a.First.Compare(b.First) })
+	return Entry{Hours: n.hours, request: &g.request, group: g.key, name: n.name, omitted: omitted}
 }
 
 func resourceText(group, resource, sub string) string {
@@ -249,7 +312,13 @@ func appendGroupKey(to []byte, r *audit.Request) []byte {
 	to = appendTexts(to, r.Groups)
 	to = binary.AppendUvarint(to, uint64(len(r.Extra)))
 	if len(r.Extra) > 0 {
-		for _, k := range slices.Sorted(maps.Keys(r.Extra)) {
+		var room [8]string
+		keys := room[:0]
+		for k := range r.Extra {
+			keys = append(keys, k)
+		}
+		slices.Sort(keys)
+		for _, k := range keys {
 			to = appendTexts(appendText(to, k), r.Extra[k])
 		}
 	}
@@ -272,15 +341,4 @@ func appendTexts(to []byte, all []string) []byte {
 		to = appendText(to, s)
 	}
 	return to
-}
-
-// entryKey orders the entries of a group by name, with what was omitted at the end.
-func entryKey(group string, r *audit.Request) string {
-	switch {
-	case r.NameOmitted:
-		return group + "\x02"
-	case r.Path != "":
-		return group + "\x01" + r.Path
-	}
-	return group + "\x01" + r.Name
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	_ "modernc.org/sqlite" // the driver
 )
 
@@ -28,7 +29,8 @@ PRAGMA user_version = 1;`
 
 // Catalog is an open catalog. It is safe for concurrent use.
 type Catalog struct {
-	db *sql.DB
+	db      *sql.DB
+	decoder *zstd.Decoder
 }
 
 // ErrDamaged says that a catalog cannot be used, and is to be made again.
@@ -56,7 +58,7 @@ func Open(path string) (*Catalog, error) {
 		return nil, err
 	}
 	if info.Size() == 0 {
-		if _, err := c.db.Exec("PRAGMA journal_mode = WAL;" + schema); err != nil {
+		if _, err := c.db.Exec("PRAGMA auto_vacuum = FULL; PRAGMA journal_mode = WAL;" + schema); err != nil {
 			return nil, errors.Join(fmt.Errorf("make catalog: %w", err), c.Close())
 		}
 	}
@@ -79,7 +81,7 @@ func OpenReader(path string) (*Catalog, error) {
 }
 
 func open(path, mode string) (*Catalog, error) {
-	query := url.Values{"mode": {mode}, "_pragma": {"busy_timeout(5000)", "synchronous(NORMAL)", "cache_size(-2000)", "temp_store(MEMORY)"}}
+	query := url.Values{"mode": {mode}, "_pragma": {"busy_timeout(5000)", "synchronous(NORMAL)", "cache_size(-2000)", "temp_store(MEMORY)", "journal_size_limit(1048576)"}}
 	if mode == "rwc" {
 		query["_txlock"] = []string{"immediate"}
 	}
@@ -89,7 +91,11 @@ func open(path, mode string) (*Catalog, error) {
 	}
 	db.SetMaxOpenConns(4)
 	db.SetMaxIdleConns(2)
-	return &Catalog{db: db}, nil
+	decoder, err := newDecoder()
+	if err != nil {
+		return nil, fmt.Errorf("open catalog: %w", errors.Join(err, db.Close()))
+	}
+	return &Catalog{db: db, decoder: decoder}, nil
 }
 
 // check reads enough to see a file that is no catalog.
@@ -104,11 +110,12 @@ func (c *Catalog) check() error {
 	return nil
 }
 
-// Close closes it.
+// Close closes it, when nobody asks it any more.
 func (c *Catalog) Close() error { return c.db.Close() }
 
-// Put adds a segment, and removes those it replaces. A segment that is there is replaced.
-func (c *Catalog) Put(ctx context.Context, s Segment, summary *Summary, removed []uint64) error {
+// Put adds a segment with its distinct requests, and removes those it replaces. A segment
+// that is there is replaced.
+func (c *Catalog) Put(ctx context.Context, s Segment, summary *Summary, requests Source, removed []uint64) error {
 	facts, err := json.Marshal(summary.Facts)
 	if err != nil {
 		return fmt.Errorf("write catalog: %w", err)
@@ -134,14 +141,32 @@ func (c *Catalog) Put(ctx context.Context, s Segment, summary *Summary, removed 
 				return err
 			}
 		}
-		for at, pack := 0, 0; at < len(summary.Requests); at, pack = at+entriesInPack, pack+1 {
-			entries := summary.Requests[at:min(at+entriesInPack, len(summary.Requests))]
-			if _, err := tx.ExecContext(ctx, "INSERT INTO requests VALUES (?,?,?)", int64(s.Number), pack, p.pack(entries)); err != nil {
+		return p.put(ctx, tx, s.Number, requests)
+	})
+}
+
+// put packs entries and inserts them.
+func (p *packer) put(ctx context.Context, tx *sql.Tx, segment uint64, requests Source) error {
+	entries, pack := make([]Entry, 0, entriesInPack), 0
+	insert := func() error {
+		_, err := tx.ExecContext(ctx, "INSERT INTO requests VALUES (?,?,?)", int64(segment), pack, p.pack(entries))
+		entries, pack = entries[:0], pack+1
+		return err
+	}
+	for e, err := range requests {
+		if err != nil {
+			return err
+		}
+		if entries = append(entries, *e); len(entries) == entriesInPack {
+			if err := insert(); err != nil {
 				return err
 			}
 		}
+	}
+	if len(entries) == 0 {
 		return nil
-	})
+	}
+	return insert()
 }
 
 // Remove removes segments.
@@ -171,5 +196,8 @@ func (c *Catalog) change(ctx context.Context, removed []uint64, do func(*sql.Tx)
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("write catalog: %w", err)
 	}
+	// The log of the database would keep the size of the largest change. While somebody
+	// reads, it does until the next one.
+	_, _ = c.db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
 	return nil
 }

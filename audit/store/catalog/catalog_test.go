@@ -87,6 +87,20 @@ func plain(events []*audit.Event, names int) map[string]audit.Request {
 	return sums
 }
 
+// entryKey orders the requests of a group.
+func entryKey(group string, r *audit.Request) string {
+	if r.NameOmitted {
+		return group + "\x02"
+	}
+	return group + "\x01" + r.Name + r.Path
+}
+
+func sum(to, r *audit.Request) {
+	h := Hour{to.First, to.Last, to.Count, to.Reason}
+	h.merge(Hour{r.First, r.Last, r.Count, r.Reason})
+	to.First, to.Last, to.Count, to.Reason = h.First, h.Last, h.Count, h.Reason
+}
+
 // TestRequestsAreThoseOfTheEvents cuts events into segments in many ways, and compares.
 func TestRequestsAreThoseOfTheEvents(t *testing.T) {
 	for seed := range uint64(12) {
@@ -112,7 +126,7 @@ func TestRequestsAreThoseOfTheEvents(t *testing.T) {
 			if n%4 == 0 { // not in the catalog
 				sources = append(sources, summary.Entries())
 			} else {
-				if err := c.Put(t.Context(), Segment{Number: n, Events: int64(to - from)}, summary, nil); err != nil {
+				if err := c.Put(t.Context(), Segment{Number: n, Events: int64(to - from)}, summary, summary.Entries(), nil); err != nil {
 					t.Fatal(err)
 				}
 				numbers = append(numbers, n)
@@ -253,7 +267,7 @@ func TestCatalogComesBack(t *testing.T) {
 	}
 	summary := b.Finish()
 	for range 2 { // what is there is replaced
-		if err := c.Put(t.Context(), Segment{Number: 4, Events: 300}, summary, nil); err != nil {
+		if err := c.Put(t.Context(), Segment{Number: 4, Events: 300}, summary, summary.Entries(), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -265,7 +279,7 @@ func TestCatalogComesBack(t *testing.T) {
 	if err != nil || len(facts) != 1 || !reflect.DeepEqual(*facts[4], summary.Facts) {
 		t.Fatalf("%+v %v", facts, err)
 	}
-	if err := c.Put(t.Context(), Segment{Number: 5}, summary, []uint64{4}); err != nil {
+	if err := c.Put(t.Context(), Segment{Number: 5}, summary, summary.Entries(), []uint64{4}); err != nil {
 		t.Fatal(err)
 	}
 	if facts, err := reader.Facts(t.Context()); err != nil || facts[4] != nil || facts[5] == nil {
@@ -290,6 +304,10 @@ func FuzzUnpack(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	decoder, err := newDecoder()
+	if err != nil {
+		f.Fatal(err)
+	}
 	b := NewBuilder(10)
 	r := rand.New(rand.NewPCG(1, 1))
 	for i := range 100 {
@@ -298,11 +316,11 @@ func FuzzUnpack(f *testing.F) {
 	f.Add(p.pack(b.Finish().Requests))
 	f.Add(p.pack(nil))
 	f.Fuzz(func(t *testing.T, packed []byte) {
-		entries, err := unpack(packed)
+		entries, err := unpack(decoder, packed)
 		if err != nil {
 			return
 		}
-		again, err := unpack(p.pack(entries))
+		again, err := unpack(decoder, p.pack(entries))
 		if err != nil || len(again) != len(entries) {
 			t.Fatalf("%d entries become %d: %v", len(entries), len(again), err)
 		}

@@ -1,8 +1,10 @@
 package catalog
 
 import (
+	"cmp"
 	"container/heap"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/gatehouse-io/gatehouse/audit"
@@ -26,6 +28,21 @@ func (s *Summary) Entries() Source {
 // once. It holds one entry of each source.
 func Merge(sources []Source, from, to time.Time, names int) iter.Seq2[*audit.Request, error] {
 	return func(yield func(*audit.Request, error) bool) {
+		for e, err := range MergeEntries(sources, from, to, names) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(e.Request(), nil) {
+				return
+			}
+		}
+	}
+}
+
+// MergeEntries is Merge by the hour: a Source again.
+func MergeEntries(sources []Source, from, to time.Time, names int) Source {
+	return func(yield func(*Entry, error) bool) {
 		var h cursors
 		defer func() {
 			for _, c := range h {
@@ -35,110 +52,118 @@ func Merge(sources []Source, from, to time.Time, names int) iter.Seq2[*audit.Req
 		for _, s := range sources {
 			next, stop := iter.Pull2(s)
 			c := &cursor{next: next, stop: stop}
-			h = append(h, c)
-			if !c.advance() {
-				h = h[:len(h)-1]
-				stop()
+			if c.advance() {
+				h = append(h, c)
+				continue
 			}
+			stop()
 			if c.err != nil {
 				yield(nil, c.err)
 				return
 			}
 		}
 		heap.Init(&h)
-		var now pending
-		out := func() bool {
-			for _, r := range now.done {
-				if !yield(r, nil) {
-					return false
-				}
-			}
-			now.done = now.done[:0]
-			return true
-		}
+		now := pending{yield: yield, names: max(names, 1)}
 		for len(h) > 0 {
 			c := h[0]
-			now.add(c.entry, from, to, max(names, 1))
-			if !out() {
+			if !now.add(c.entry, from, to) {
 				return
 			}
 			if c.advance() {
 				heap.Fix(&h, 0)
-			} else {
-				heap.Pop(&h)
-				c.stop()
+				continue
 			}
+			heap.Pop(&h)
+			c.stop()
 			if c.err != nil {
 				yield(nil, c.err)
 				return
 			}
 		}
 		now.end()
-		out()
 	}
 }
 
-// pending is the group that the merge is in.
+// pending is the group that a merge is in.
 type pending struct {
-	group   string
-	key     string
-	request *audit.Request // the entry it is at, within the time
-	named   int            // how many names of the group have been told apart
-	omitted *audit.Request
-	done    []*audit.Request
+	yield   func(*Entry, error) bool
+	names   int
+	now     *Entry // the entry it is at; of one source, or a copy
+	copied  bool
+	named   int // how many names of the group have been told apart
+	omitted *Entry
+	stopped bool
 }
 
-func (p *pending) add(e *Entry, from, to time.Time, names int) {
-	if e.key[:e.group] != p.group {
-		p.end()
-		*p = pending{group: e.key[:e.group], done: p.done}
-	}
-	r, ok := e.within(from, to)
+// add adds the next entry; false where no more are wanted.
+func (p *pending) add(e *Entry, from, to time.Time) bool {
+	e, ok := e.within(from, to)
 	if !ok {
-		return
+		return !p.stopped
+	}
+	if at := p.at(); at != nil && at.group != e.group {
+		p.end()
 	}
 	switch {
-	case r.NameOmitted:
-		p.omit(&r)
-	case p.request != nil && p.key == e.key:
-		sum(p.request, &r)
-	case p.named < names:
+	case e.omitted:
+		p.omit(e)
+	case p.now != nil && p.now.name == e.name:
+		if !p.copied {
+			entry := *p.now
+			entry.Hours = slices.Clone(entry.Hours)
+			p.now, p.copied = &entry, true
+		}
+		p.now.join(e)
+	case p.named < p.names:
 		p.flush()
-		p.request, p.key = &r, e.key
+		p.now, p.copied = e, false
 		p.named++
 	default:
-		r.Name, r.Path, r.NameOmitted = "", "", true
-		p.omit(&r)
+		p.omit(e)
 	}
+	return !p.stopped
 }
 
-func (p *pending) omit(r *audit.Request) {
-	if p.omitted == nil {
-		p.omitted = r
-		return
+// at is an entry of the group it is in; nil before the first.
+func (p *pending) at() *Entry {
+	if p.now != nil {
+		return p.now
 	}
-	sum(p.omitted, r)
+	return p.omitted
+}
+
+func (p *pending) omit(e *Entry) {
+	if p.omitted == nil {
+		p.omitted = &Entry{request: e.request, group: e.group, omitted: true}
+	}
+	p.omitted.join(e)
+}
+
+// join adds the hours of another entry.
+func (e *Entry) join(other *Entry) {
+	for _, h := range other.Hours {
+		i, _ := slices.BinarySearchFunc(e.Hours, hourOf(h.First), func(have Hour, hour int64) int { return cmp.Compare(hourOf(have.First), hour) })
+		if i < len(e.Hours) && hourOf(e.Hours[i].First) == hourOf(h.First) {
+			e.Hours[i].merge(h)
+			continue
+		}
+		e.Hours = slices.Insert(e.Hours, i, h)
+	}
 }
 
 func (p *pending) flush() {
-	if p.request != nil {
-		p.done = append(p.done, p.request)
-		p.request = nil
+	if p.now != nil && !p.stopped {
+		p.stopped = !p.yield(p.now, nil)
 	}
+	p.now = nil
 }
 
 func (p *pending) end() {
 	p.flush()
-	if p.omitted != nil {
-		p.done = append(p.done, p.omitted)
-		p.omitted = nil
+	if p.omitted != nil && !p.stopped {
+		p.stopped = !p.yield(p.omitted, nil)
 	}
-}
-
-func sum(to, r *audit.Request) {
-	h := Hour{to.First, to.Last, to.Count, to.Reason}
-	h.merge(Hour{r.First, r.Last, r.Count, r.Reason})
-	to.First, to.Last, to.Count, to.Reason = h.First, h.Last, h.Count, h.Reason
+	p.omitted, p.named = nil, 0
 }
 
 type cursor struct {
@@ -157,7 +182,7 @@ func (c *cursor) advance() bool {
 type cursors []*cursor
 
 func (h cursors) Len() int           { return len(h) }
-func (h cursors) Less(i, j int) bool { return h[i].entry.key < h[j].entry.key }
+func (h cursors) Less(i, j int) bool { return compare(h[i].entry, h[j].entry) < 0 }
 func (h cursors) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
 func (h *cursors) Push(x any)        { *h = append(*h, x.(*cursor)) }
 func (h *cursors) Pop() any {

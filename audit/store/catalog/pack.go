@@ -45,8 +45,10 @@ func newPacker() (*packer, error) {
 func (p *packer) pack(entries []Entry) []byte {
 	p.texts, p.table, p.body = map[string]uint64{}, p.table[:0], p.body[:0]
 	p.body = binary.AppendUvarint(p.body, uint64(len(entries)))
+	var before *Entry
 	for i := range entries {
-		p.entry(&entries[i])
+		p.entry(&entries[i], before)
+		before = &entries[i]
 	}
 	raw := append([]byte{packVersion}, binary.AppendUvarint(nil, uint64(len(p.texts)))...)
 	raw = append(append(raw, p.table...), p.body...)
@@ -73,46 +75,59 @@ func (p *packer) list(all []string) {
 	}
 }
 
-func (p *packer) entry(e *Entry) {
-	r := &e.Request
+// Flags of an entry.
+const (
+	groupsUnknown = 1 << iota
+	nameOmitted
+	sameGroup // as the entry before: what they have in common is not told again
+)
+
+func (p *packer) entry(e, before *Entry) {
+	r := e.request
 	flags := uint64(0)
 	if r.GroupsUnknown {
-		flags |= 1
+		flags |= groupsUnknown
 	}
-	if r.NameOmitted {
-		flags |= 2
+	if e.omitted {
+		flags |= nameOmitted
+	}
+	if before != nil && before.group == e.group {
+		flags |= sameGroup
 	}
 	p.number(flags)
-	p.text(r.User)
-	p.text(r.Impersonator)
-	p.list(r.Groups)
-	p.number(uint64(len(r.Extra)))
-	for _, k := range slices.Sorted(maps.Keys(r.Extra)) {
-		p.text(k)
-		p.list(r.Extra[k])
+	if flags&sameGroup == 0 {
+		p.text(r.User)
+		p.text(r.Impersonator)
+		p.list(r.Groups)
+		p.number(uint64(len(r.Extra)))
+		for _, k := range slices.Sorted(maps.Keys(r.Extra)) {
+			p.text(k)
+			p.list(r.Extra[k])
+		}
+		for _, s := range [...]string{r.Verb, r.APIGroup, r.APIVersion, r.Resource, r.Subresource, r.Namespace, r.Decision} {
+			p.text(s)
+		}
 	}
-	for _, s := range [...]string{r.Verb, r.APIGroup, r.APIVersion, r.Resource, r.Subresource, r.Namespace, r.Name, r.Path, r.Decision} {
-		p.text(s)
-	}
+	p.text(e.name)
 	p.number(uint64(len(e.Hours)))
-	before := int64(0)
+	last := int64(0)
 	for _, h := range e.Hours {
 		first := h.First.UnixMicro()
-		p.signed(first - before)
+		p.signed(first - last)
 		p.signed(h.Last.UnixMicro() - first)
 		p.signed(h.Count)
 		p.text(h.Reason)
-		before = first
+		last = first
 	}
 }
 
+// newDecoder makes what unpacks. It is safe for concurrent use.
+func newDecoder() (*zstd.Decoder, error) {
+	return zstd.NewReader(nil, zstd.WithDecoderMaxMemory(mostUnpacked), zstd.WithDecoderLowmem(true))
+}
+
 // unpack reads a pack.
-func unpack(packed []byte) (entries []Entry, err error) {
-	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(mostUnpacked), zstd.WithDecoderLowmem(true))
-	if err != nil {
-		return nil, fmt.Errorf("unpack requests: %w", err)
-	}
-	defer decoder.Close()
+func unpack(decoder *zstd.Decoder, packed []byte) (entries []Entry, err error) {
 	raw, err := decoder.DecodeAll(packed, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errPack, err)
@@ -149,7 +164,9 @@ type unpacker struct {
 	texts []string
 	bad   bool
 	key   []byte
-	group string // the key of the group of the entry before
+	// Of the entry before.
+	request *audit.Request
+	group   string
 }
 
 func (u *unpacker) byte() byte {
@@ -212,22 +229,18 @@ func (u *unpacker) list() []string {
 }
 
 func (u *unpacker) entry() (e Entry) {
-	r := &e.Request
 	flags := u.number()
-	r.GroupsUnknown, r.NameOmitted = flags&1 != 0, flags&2 != 0
-	r.User, r.Impersonator, r.Groups = u.text(), u.text(), u.list()
-	if n := u.count(); n > 0 {
-		r.Extra = make(map[string][]string, min(n, 64))
-		for range n {
-			k := u.text()
-			if r.Extra[k] = u.list(); u.bad {
-				return e
-			}
-		}
+	if flags&sameGroup == 0 {
+		u.request = u.common()
+		u.request.GroupsUnknown = flags&groupsUnknown != 0
+		u.key = appendGroupKey(u.key[:0], u.request)
+		u.group = string(u.key)
+	} else if u.request == nil {
+		u.bad = true
+		return e
 	}
-	for _, field := range [...]*string{&r.Verb, &r.APIGroup, &r.APIVersion, &r.Resource, &r.Subresource, &r.Namespace, &r.Name, &r.Path, &r.Decision} {
-		*field = u.text()
-	}
+	e.request, e.group, e.omitted = u.request, u.group, flags&nameOmitted != 0
+	e.name = u.text()
 	n := u.count()
 	e.Hours = make([]Hour, 0, min(n, 64))
 	first := int64(0)
@@ -238,30 +251,41 @@ func (u *unpacker) entry() (e Entry) {
 			return e
 		}
 	}
-	// Entries of a group follow each other, and share its key.
-	u.key = appendGroupKey(u.key[:0], r)
-	if string(u.key) != u.group {
-		u.group = string(u.key)
-	}
-	e.group, e.key = len(u.group), entryKey(u.group, r)
 	return e
 }
 
-// within is the entry in the hours that have a part of a time; false where it has none.
-func (e *Entry) within(from, to time.Time) (audit.Request, bool) {
-	r := e.Request
-	any := false
-	var sum Hour
-	for _, h := range e.Hours {
-		if !from.IsZero() && h.Last.Before(from) || !to.IsZero() && !h.First.Before(to) {
-			continue
-		}
-		if any {
-			sum.merge(h)
-		} else {
-			sum, any = h, true
+// common is what the entries of a group have in common.
+func (u *unpacker) common() *audit.Request {
+	r := &audit.Request{User: u.text(), Impersonator: u.text(), Groups: u.list()}
+	if n := u.count(); n > 0 {
+		r.Extra = make(map[string][]string, min(n, 64))
+		for range n {
+			k := u.text()
+			if r.Extra[k] = u.list(); u.bad {
+				return r
+			}
 		}
 	}
-	r.First, r.Last, r.Count, r.Reason = sum.First, sum.Last, sum.Count, sum.Reason
-	return r, any
+	for _, field := range [...]*string{&r.Verb, &r.APIGroup, &r.APIVersion, &r.Resource, &r.Subresource, &r.Namespace, &r.Decision} {
+		*field = u.text()
+	}
+	return r
+}
+
+// within is the entry in the hours that have a part of a time; false where it has none.
+func (e *Entry) within(from, to time.Time) (*Entry, bool) {
+	outside := func(h Hour) bool {
+		return !from.IsZero() && h.Last.Before(from) || !to.IsZero() && !h.First.Before(to)
+	}
+	if !slices.ContainsFunc(e.Hours, outside) {
+		return e, true
+	}
+	part := *e
+	part.Hours = nil
+	for _, h := range e.Hours {
+		if !outside(h) {
+			part.Hours = append(part.Hours, h)
+		}
+	}
+	return &part, len(part.Hours) > 0
 }

@@ -22,11 +22,6 @@ func (c *Catalog) Facts(ctx context.Context) (map[uint64]*Facts, error) {
 		return nil, fmt.Errorf("read catalog: %w", err)
 	}
 	defer rows.Close()
-	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(mostUnpacked))
-	if err != nil {
-		return nil, fmt.Errorf("read catalog: %w", err)
-	}
-	defer decoder.Close()
 	found := map[uint64]*Facts{}
 	for rows.Next() {
 		var n int64
@@ -35,7 +30,7 @@ func (c *Catalog) Facts(ctx context.Context) (map[uint64]*Facts, error) {
 			return nil, fmt.Errorf("read catalog: %w", err)
 		}
 		f := new(Facts)
-		raw, err := decoder.DecodeAll(packed, nil)
+		raw, err := c.decoder.DecodeAll(packed, nil)
 		if err == nil {
 			err = json.Unmarshal(raw, f)
 		}
@@ -53,6 +48,7 @@ func (c *Catalog) Facts(ctx context.Context) (map[uint64]*Facts, error) {
 // Snapshot is the catalog at one moment: what is removed meanwhile stays in it.
 type Snapshot struct {
 	tx       *sql.Tx
+	decoder  *zstd.Decoder
 	segments map[uint64]bool
 }
 
@@ -62,7 +58,7 @@ func (c *Catalog) Snapshot(ctx context.Context) (*Snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read catalog: %w", err)
 	}
-	s := &Snapshot{tx: tx, segments: map[uint64]bool{}}
+	s := &Snapshot{tx: tx, decoder: c.decoder, segments: map[uint64]bool{}}
 	rows, err := tx.QueryContext(ctx, "SELECT segment FROM segments")
 	if err != nil {
 		s.Close()
@@ -105,7 +101,7 @@ func (s *Snapshot) Requests(ctx context.Context, segment uint64) Source {
 			}
 			var entries []Entry
 			if err == nil {
-				entries, err = unpack(packed)
+				entries, err = unpack(s.decoder, packed)
 			}
 			if err != nil {
 				yield(nil, fmt.Errorf("read catalog: requests of segment %x: %w", segment, err))
