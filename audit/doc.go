@@ -19,7 +19,7 @@
 // missing: a reader who finds nothing can tell silence from loss.
 //
 // Invariants:
-//   - An event is identified by its Key; what comes twice is kept once.
+//   - An event is identified by its Identity; what comes twice is kept once.
 //   - What a source cannot tell is named in Event.Unknown, and is not empty instead.
 //   - Texts of an event were written by clients, attackers among them. Whoever shows one
 //     escapes it for the place it is shown in.

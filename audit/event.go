@@ -12,8 +12,7 @@ import (
 // An Event does not change once it has been handed on. Bodies and annotations have
 // been redacted before it is kept (package audit/redact).
 type Event struct {
-	// ID is auditID, the same for all stages of a request. Together with Stage it
-	// identifies an event: what comes twice is kept once.
+	// ID is auditID, the same for all stages of a request. See Identity.
 	ID string
 	// Stage is RequestReceived, ResponseStarted, ResponseComplete or Panic.
 	Stage string
@@ -123,22 +122,26 @@ func (e *Event) Knows(field string) bool {
 	return true
 }
 
-// Key identifies the event: what has the same Key is the same.
-func (e *Event) Key() Key { return Key{ID: e.ID, Stage: e.Stage} }
-
-// Key is auditID and stage.
-type Key struct{ ID, Stage string }
-
-// Same reports whether two events are one that came twice: a webhook that tried again, a
-// file that was read again. The Key alone does not say so. A client names the Audit-ID of
-// its request in a header, and could otherwise make a second request vanish behind a
-// first; and an aggregated API server audits a request under the ID it was handed.
-func Same(a, b *Event) bool {
-	return a.Time.Equal(b.Time) && a.ID == b.ID && a.Stage == b.Stage && a.Verb == b.Verb && a.URI == b.URI && a.User == b.User
+// Identity is what an event is known by: events with one Identity are one that came twice,
+// from a webhook that tried again or a file that was read again. ID and Stage alone do not
+// say so. A client names the Audit-ID of its request in a header, and could otherwise make
+// a second request vanish behind a first; and an aggregated API server audits a request
+// under the ID it was handed.
+type Identity struct {
+	Micros                     int64 // of Event.Time
+	ID, Stage, Verb, URI, User string
 }
 
-// Compare orders events by time, and then by Key, so that every reader tells them in
-// one order.
+// Identity of the event.
+func (e *Event) Identity() Identity {
+	return Identity{e.Time.UnixMicro(), e.ID, e.Stage, e.Verb, e.URI, e.User}
+}
+
+// Same reports whether two events have one Identity.
+func Same(a, b *Event) bool { return a.Identity() == b.Identity() }
+
+// Compare orders events by time, ID and stage, so that every reader tells them in one
+// order.
 func Compare(a, b *Event) int {
 	return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Stage, b.Stage))
 }

@@ -36,7 +36,8 @@ type Reader interface {
 	// more. An Event that was yielded stays valid, and is not to be changed.
 	Scan(ctx context.Context, s Scan) iter.Seq2[*Event, error]
 	// Requests yields the distinct requests of a time, in no order. A zero bound is
-	// none. What is told of a request may reach beyond the bounds by an hour.
+	// none. What is told of a request may reach beyond the bounds by an hour. A Request
+	// that was yielded stays valid, and is not to be changed.
 	Requests(ctx context.Context, from, to time.Time) iter.Seq2[*Request, error]
 	// Gaps are the times in which events were lost, oldest first.
 	Gaps(ctx context.Context, from, to time.Time) ([]Gap, error)
@@ -135,8 +136,8 @@ func pathOf(uri string) string {
 // zero value is empty. It is safe for concurrent use.
 type Memory struct {
 	mu     sync.RWMutex
-	events []*Event // sorted by Compare, each Key once
-	seen   map[Key]bool
+	events []*Event // sorted by Compare, each Identity once
+	seen   map[Identity]bool
 	gaps   []Gap
 	sorted bool
 }
@@ -146,11 +147,11 @@ func (m *Memory) Add(events ...*Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.seen == nil {
-		m.seen = map[Key]bool{}
+		m.seen = map[Identity]bool{}
 	}
 	for _, e := range events {
-		if !m.seen[e.Key()] {
-			m.seen[e.Key()] = true
+		if !m.seen[e.Identity()] {
+			m.seen[e.Identity()] = true
 			m.events = append(m.events, e)
 			m.sorted = false
 		}

@@ -19,7 +19,7 @@
 //
 // Who may ask is the mount's to decide, before the handler is called, by the ordinary
 // attributes of such a request: verb list, watch or get, resource auditevents, and the
-// namespace in the path. The handler reads who asks from the request's context.
+// namespace in the path.
 //
 // Invariants:
 //   - A question in a namespace is answered through query.Scoped alone.
@@ -28,6 +28,5 @@
 //   - A parameter that is not known is an error: a filter with a slip in its name would
 //     otherwise be none.
 //   - Errors are objects of kind Status.
-//   - With Options.Record each question is an audit event, and one that cannot be
-//     recorded is not answered.
+//   - Questions are audit events by the mount's own audit, as any other request.
 package queryapi

@@ -11,7 +11,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/utils/clock"
 
 	"github.com/gatehouse-io/gatehouse/audit"
@@ -59,11 +58,6 @@ type Options struct {
 	// Tail says how a watch looks for what is new.
 	Tail query.TailOptions
 
-	// Record writes down each question as an audit event, where the mount has no audit of
-	// its own. A question that cannot be recorded is refused. Default: none.
-	Record func(ctx context.Context, e *audit.Event) error
-	// NewID makes audit IDs for Record. Default: random UUIDs.
-	NewID func() string
 	// Clock tells the time. Default: the machine's.
 	Clock clock.Clock
 }
@@ -87,9 +81,6 @@ func (o *Options) setDefaults() error {
 	setDefault(&o.Watches, 64)
 	setDefault(&o.WatchTimeout, time.Hour)
 	setDefault(&o.Groups, query.DefaultGroups)
-	if o.NewID == nil {
-		o.NewID = func() string { return string(uuid.NewUUID()) }
-	}
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
@@ -172,7 +163,6 @@ type question struct {
 	ask    *Ask
 	where  *celevent.Program
 	reader audit.Reader
-	event  *audit.Event // of the question itself; nil without Options.Record
 }
 
 // ServeHTTP implements http.Handler.
@@ -191,19 +181,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = q.answer(w, r)
 	}
 	if err != nil {
-		err = statusOf(err)
-		if recordErr := q.record(r.Context(), audit.StageComplete, err); recordErr != nil {
-			err = recordErr
-		}
-		writeStatus(w, err)
+		writeStatus(w, statusOf(err))
 	}
 }
 
 // begin reads the question.
 func (q *question) begin(r *http.Request) (err error) {
-	if err := q.describe(r); err != nil {
-		return err
-	}
 	if r.Method != http.MethodGet {
 		return apierrors.NewMethodNotSupported(schema.GroupResource{Group: q.opts.Group, Resource: Resource}, strings.ToLower(r.Method))
 	}
@@ -259,9 +242,6 @@ func (q *question) answer(w http.ResponseWriter, r *http.Request) error {
 		body, err = q.trail(ctx)
 	}
 	if err != nil {
-		return err
-	}
-	if err := q.record(r.Context(), audit.StageComplete, nil); err != nil {
 		return err
 	}
 	writeJSON(w, http.StatusOK, body)

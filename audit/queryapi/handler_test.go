@@ -3,7 +3,6 @@ package queryapi_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -17,7 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/authentication/user"
 	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
-	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/gatehouse-io/gatehouse/audit"
 	"github.com/gatehouse-io/gatehouse/audit/query"
@@ -201,38 +199,6 @@ func TestBounds(t *testing.T) {
 	}
 	if n != 30 {
 		t.Errorf("%d events", n)
-	}
-}
-
-func TestRecord(t *testing.T) {
-	var recorded []*audit.Event
-	var fail error
-	o := queryapi.Options{Reader: filled(3), Group: queryapi.AttachGroup, NewID: func() string { return "new" }, Clock: clocktesting.NewFakeClock(start),
-		Record: func(_ context.Context, e *audit.Event) error { recorded = append(recorded, e); return fail }}
-	h := asker(handler(t, o), "ann")
-	const path = "/apis/audit.gatehouse.io/v1alpha1/namespaces/shop/auditevents"
-	if code, body := get(t, h, path+"?user=jane"); code != 200 {
-		t.Fatal(code, body)
-	}
-	e := recorded[0]
-	if len(recorded) != 1 || e.User != "ann" || e.Verb != "list" || e.Resource != "auditevents" || e.APIGroup != "audit.gatehouse.io" || e.Namespace != "shop" || e.Code != 200 ||
-		e.URI != path+"?user=jane" || e.ID != "new" || e.Stage != audit.StageComplete || !e.Time.Equal(start) || len(e.SourceIPs) != 1 {
-		t.Errorf("%+v", e)
-	}
-	if code, _ := get(t, h, path+"?nope=jane"); code != 400 || len(recorded) != 2 || recorded[1].Code != 400 {
-		t.Errorf("%d, %d events", code, len(recorded))
-	}
-	if _, err := new(record.Decoder).Event(record.AppendJSON(nil, recorded[1])); err != nil {
-		t.Errorf("the event is none: %v", err)
-	}
-	fail = errors.New("disk full")
-	for _, q := range []string{"", "?nope=1", "?watch=true", "/id-000", "/requests"} {
-		if code, body := get(t, h, path+q); code != http.StatusServiceUnavailable || strings.Contains(body, "jane") {
-			t.Errorf("%s is answered although it is not recorded: %d %s", q, code, body)
-		}
-	}
-	if code, body := get(t, asker(handler(t, o), ""), path); code != http.StatusUnauthorized {
-		t.Errorf("nobody asks: %d %s", code, body)
 	}
 }
 

@@ -87,9 +87,6 @@ func (q *question) watch(ctx context.Context, w http.ResponseWriter) error {
 	if len(q.ask.CountBy) > 0 || q.ask.Continue != "" {
 		return apierrors.NewBadRequest("watch: goes with neither countBy nor continue")
 	}
-	if err := q.record(ctx, audit.StageStarted, nil); err != nil {
-		return err
-	}
 	timeout := q.opts.WatchTimeout
 	if q.ask.Timeout > 0 {
 		timeout = min(timeout, q.ask.Timeout)
@@ -115,8 +112,6 @@ func (q *question) watch(ctx context.Context, w http.ResponseWriter) error {
 			break
 		}
 	}
-	// It was recorded when it began; a lost end takes nothing from the answer.
-	_ = q.record(ctx, audit.StageComplete, nil)
 	return nil
 }
 
@@ -126,9 +121,6 @@ func (q *question) requests(ctx context.Context, w http.ResponseWriter) error {
 	only.Filter.From, only.Filter.To = q.ask.Filter.From, q.ask.Filter.To
 	if q.ask.Values().Encode() != only.Values().Encode() {
 		return apierrors.NewBadRequest("requests are told of a time alone: from and to")
-	}
-	if err := q.record(ctx, audit.StageComplete, nil); err != nil {
-		return err
 	}
 	s := newStream(w)
 	for r, err := range q.reader.Requests(ctx, q.ask.Filter.From, q.ask.Filter.To) {

@@ -32,11 +32,6 @@ func readAll(data []byte) error {
 			}
 		}
 	}
-	for _, err := range s.Keys(context.Background()) {
-		if err != nil {
-			return err
-		}
-	}
 	tally, err := segment.NewTally("user_name", "user_groups", "hour", "decision")
 	if err != nil {
 		return err

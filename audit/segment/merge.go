@@ -36,7 +36,7 @@ func Merge(ctx context.Context, parts []Part, s audit.Scan) iter.Seq2[*audit.Eve
 			}
 			return a.First.Compare(b.First)
 		})
-		var last *audit.Event
+		var alike []*audit.Event // what was yielded last, and can be the same as what is next
 		found := 0
 		for {
 			for len(waiting) > 0 && (len(m.open) == 0 || m.reaches(waiting[0])) {
@@ -50,7 +50,11 @@ func Merge(ctx context.Context, parts []Part, s audit.Scan) iter.Seq2[*audit.Eve
 				return
 			}
 			e := m.open[0].event
-			if last == nil || last.Key() != e.Key() {
+			if len(alike) > 0 && audit.Compare(alike[0], e) != 0 {
+				alike = alike[:0]
+			}
+			if !slices.ContainsFunc(alike, func(other *audit.Event) bool { return audit.Same(other, e) }) {
+				alike = append(alike, e)
 				if !yield(e, nil) {
 					return
 				}
@@ -58,7 +62,6 @@ func Merge(ctx context.Context, parts []Part, s audit.Scan) iter.Seq2[*audit.Eve
 					return
 				}
 			}
-			last = e
 			if err := m.advance(); err != nil {
 				yield(nil, err)
 				return

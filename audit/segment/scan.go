@@ -181,33 +181,3 @@ func (g *rowGroup) read(row int, bodies bool) (e *audit.Event, err error) {
 	defer rescue(&err, "scan segment")
 	return g.event(row, bodies), nil
 }
-
-// Keys yields the key of each event, in order.
-func (s *Segment) Keys(ctx context.Context) iter.Seq2[audit.Key, error] {
-	return func(yield func(audit.Key, error) bool) {
-		stopped := false
-		err := s.matches(ctx, &audit.Filter{}, audit.OldestFirst, func(g *rowGroup, rows []int32) (bool, error) {
-			for _, row := range rows {
-				key, err := g.key(int(row))
-				if err != nil {
-					return false, err
-				}
-				if !yield(key, nil) {
-					stopped = true
-					return false, nil
-				}
-			}
-			return true, nil
-		})
-		if err != nil && !stopped {
-			yield(audit.Key{}, err)
-		}
-	}
-}
-
-func (g *rowGroup) key(row int) (k audit.Key, err error) {
-	defer rescue(&err, "read keys of segment")
-	k.ID, _ = g.column(colID).text(row)
-	k.Stage, _ = g.column(colStage).text(row)
-	return k, nil
-}

@@ -119,13 +119,6 @@ func TestEventsComeBack(t *testing.T) {
 				t.Fatalf("%d of %d: got\n%+v\nnot\n%+v", i, n, got[i], events[i])
 			}
 		}
-		i := 0
-		for key, err := range s.Keys(context.Background()) {
-			if err != nil || key != events[i].Key() {
-				t.Fatalf("key %d: %v %v", i, key, err)
-			}
-			i++
-		}
 	}
 }
 

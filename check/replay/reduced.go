@@ -71,7 +71,7 @@ func (d *Reduced) add(e *audit.Event) {
 		return
 	}
 	d.read++
-	key := maphash.Comparable(seed, e.Key())
+	key := maphash.Comparable(seed, e.Identity())
 	_, again := d.seen[key]
 	if !again {
 		_, again = d.before[key]

@@ -171,16 +171,16 @@ func (s *auditSource) events(ctx context.Context, filter audit.Filter) iter.Seq2
 		return s.Scan(ctx, audit.Scan{Filter: filter, Bodies: true})
 	}
 	return func(yield func(*audit.Event, error) bool) {
-		seen := map[audit.Key]bool{}
+		seen := map[audit.Identity]bool{}
 		for e, err := range s.files() {
-			if err == nil && (!filter.Matches(e) || seen[e.Key()]) {
+			if err == nil && (!filter.Matches(e) || seen[e.Identity()]) {
 				continue
 			}
 			if err == nil {
 				if len(seen) >= mostSeenEvents {
 					clear(seen)
 				}
-				seen[e.Key()] = true
+				seen[e.Identity()] = true
 			}
 			if !yield(e, err) {
 				return

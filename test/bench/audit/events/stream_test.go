@@ -11,15 +11,15 @@ import (
 func TestSameSeedSameEvents(t *testing.T) {
 	const n = 20_000
 	var first []*audit.Event
-	seen, users, bodies := map[audit.Key]bool{}, map[string]int{}, 0
+	seen, users, bodies := map[audit.Identity]bool{}, map[string]int{}, 0
 	for e := range events.Stream(events.Options{Seed: 1, Count: n}) {
 		if len(first) > 0 && audit.Compare(first[len(first)-1], e) >= 0 {
 			t.Fatalf("event %d is not behind the one before", len(first))
 		}
-		if seen[e.Key()] {
-			t.Fatalf("event %d: %v comes twice", len(first), e.Key())
+		if seen[e.Identity()] {
+			t.Fatalf("event %d: %v comes twice", len(first), e.Identity())
 		}
-		seen[e.Key()] = true
+		seen[e.Identity()] = true
 		users[e.User]++
 		if e.Request != nil {
 			bodies++
