@@ -22,12 +22,19 @@ func realistic(n int) (all []*audit.Event) {
 }
 
 // BenchmarkAppend is how fast events are acknowledged, by how many callers and how large
-// their batches are. Sealing goes on beside it.
+// their batches are, alone and with the sealing beside it.
 func BenchmarkAppend(b *testing.B) {
 	all := realistic(50_000)
-	for _, c := range []struct{ callers, batch int }{{1, 1}, {1, 500}, {8, 1}, {8, 500}} {
-		b.Run(fmt.Sprintf("callers=%d,batch=%d", c.callers, c.batch), func(b *testing.B) {
-			s := mustOpen(b, b.TempDir()+"/s", Options{SegmentAge: time.Hour})
+	for _, c := range []struct {
+		callers, batch int
+		sealing        bool
+	}{{1, 1, false}, {1, 500, false}, {8, 1, false}, {8, 500, false}, {8, 500, true}} {
+		b.Run(fmt.Sprintf("callers=%d,batch=%d,sealing=%v", c.callers, c.batch, c.sealing), func(b *testing.B) {
+			o := Options{SegmentAge: time.Hour}
+			if !c.sealing {
+				o.SegmentEvents, o.SegmentBytes = 1<<30, 1<<40
+			}
+			s := mustOpen(b, b.TempDir()+"/s", o)
 			b.ReportAllocs()
 			b.ResetTimer()
 			var group sync.WaitGroup

@@ -113,6 +113,9 @@ func (s *Store) record(ctx context.Context, made *newSegment, removed []uint64) 
 		s.behind.Store(true) // its segments are not all in the catalog: it is read
 	}
 	done()
+	if err == nil {
+		err = c.Checkpoint(ctx)
+	}
 	if err != nil && ctx.Err() == nil {
 		s.warn("catalog", err)
 		s.renewCatalog(err)

@@ -196,8 +196,21 @@ func (c *Catalog) change(ctx context.Context, removed []uint64, do func(*sql.Tx)
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("write catalog: %w", err)
 	}
-	// The log of the database would keep the size of the largest change. While somebody
-	// reads, it does until the next one.
-	_, _ = c.db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	return nil
+}
+
+// Checkpoint empties the log of the database, which would keep the size of the largest
+// change. While somebody reads, nothing is done.
+func (c *Catalog) Checkpoint(ctx context.Context) error {
+	conn, err := c.db.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("checkpoint catalog: %w", err)
+	}
+	defer conn.Close()
+	// It would otherwise wait for who reads.
+	_, err = conn.ExecContext(ctx, "PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout = 5000")
+	if err != nil {
+		return fmt.Errorf("checkpoint catalog: %w", err)
+	}
 	return nil
 }
