@@ -73,8 +73,10 @@ func (s *sequence) step(spec Sequence, late int64, h hit) (done chain, ok bool) 
 		if h.Steps&(1<<i) == 0 {
 			continue
 		}
-		next := chain{Start: h.At, Last: h.At, IDs: []string{h.ID}}
-		if i > 0 {
+		var next chain
+		if i == 0 {
+			next = chain{Start: h.At, Last: h.At, IDs: []string{h.ID}}
+		} else {
 			before := s.Chains[i-1]
 			if before.Start == 0 || before.Last > h.At+late || h.At-before.Start > spec.Window.Microseconds() || before.IDs[i-1] == h.ID && before.Last == h.At {
 				continue
