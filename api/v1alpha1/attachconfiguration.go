@@ -136,8 +136,9 @@ type AttachAdmissionOptions struct {
 type AttachAuditOptions struct {
 	Store AuditStoreOptions `json:"store,omitempty"`
 
-	// OTLPEndpoint is host:port of an OpenTelemetry collector that gets every event as
-	// a log record, by OTLP over gRPC. Default: none.
+	// OTLPEndpoint is host:port of an OpenTelemetry collector that gets every event that
+	// is kept as a log record, by OTLP over gRPC: without TLS where it is on this
+	// machine, and with the system's CAs elsewhere. Default: none.
 	OTLPEndpoint string `json:"otlpEndpoint,omitempty"`
 
 	// APIListen is the address and port that questions about events are answered on,

@@ -45,7 +45,7 @@ var attachFieldDocs = map[string]string{
 	"audit.store.syncInterval":         "syncInterval is how often what was written is forced to the disk. A process that\nis killed loses nothing; a power cut loses at most this. 0 forces each write\nbefore the request is answered. Default: 100ms.",
 	"audit.store.publish":              "publish is the URL of a bucket that finished parts of the store are copied to:\ns3://, gs://, azblob:// or file://. Default: none.",
 	"audit.store.cluster":              "cluster names this cluster in the bucket. Default: default.",
-	"audit.otlpEndpoint":               "otlpEndpoint is host:port of an OpenTelemetry collector that gets every event as\na log record, by OTLP over gRPC. Default: none.",
+	"audit.otlpEndpoint":               "otlpEndpoint is host:port of an OpenTelemetry collector that gets every event that\nis kept as a log record, by OTLP over gRPC: without TLS where it is on this\nmachine, and with the system's CAs elsewhere. Default: none.",
 	"audit.apiListen":                  "apiListen is the address and port that questions about events are answered on,\nover TLS, as an aggregated API server (group audit.gatehouse.io): who asks is\nauthenticated and authorized by the cluster. Default: none.",
 	"audit.requestSize":                "requestSize is the size of one list of events above which it is refused.\nDefault: 64Mi.",
 	"limits":                           "These settings bound what one client can cost.",

@@ -70,7 +70,7 @@ var fieldDocs = map[string]string{
 	"audit.store.syncInterval":               "syncInterval is how often what was written is forced to the disk. A process that\nis killed loses nothing; a power cut loses at most this. 0 forces each write\nbefore the request is answered. Default: 100ms.",
 	"audit.store.publish":                    "publish is the URL of a bucket that finished parts of the store are copied to:\ns3://, gs://, azblob:// or file://. Default: none.",
 	"audit.store.cluster":                    "cluster names this cluster in the bucket. Default: default.",
-	"audit.otlpEndpoint":                     "otlpEndpoint is host:port of an OpenTelemetry collector that gets every event as\na log record, by OTLP over gRPC. Default: none.",
+	"audit.otlpEndpoint":                     "otlpEndpoint is host:port of an OpenTelemetry collector that gets every event that\nis kept as a log record, by OTLP over gRPC: without TLS where it is on this\nmachine, and with the system's CAs elsewhere. Default: none.",
 	"tracing":                                "These settings send OpenTelemetry traces. Off where no endpoint is set.",
 	"tracing.endpoint":                       "endpoint is host:port of an OTLP gRPC collector. Default: none.",
 	"tracing.samplingRatePerMillion":         "samplingRatePerMillion is how many of a million requests begin a trace of\ntheir own. Default: 10000.",
