@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"sync"
+	"time"
 
 	"github.com/gatehouse-io/gatehouse/audit"
 	"github.com/gatehouse-io/gatehouse/audit/store/wal"
@@ -92,6 +93,16 @@ func (s *Store) lose(events int) error {
 	}
 	s.Lost(reason, events)
 	return err
+}
+
+// AddGap writes a gap that somebody else knows of, such as an import of what could not be
+// read between two events of a log. It is told from now on.
+func (s *Store) AddGap(g audit.Gap) {
+	if !g.End.After(g.Start) {
+		g.End = g.Start.Add(time.Microsecond) // a gap has a length, or it would overlap no time
+	}
+	s.losses.tell(g)
+	s.queue.ping()
 }
 
 // Lost writes a gap of now: events that never came to Append, such as what could not be

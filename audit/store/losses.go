@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,6 +13,14 @@ import (
 type losses struct {
 	mu   sync.Mutex
 	open map[string]*loss
+	// told are gaps that somebody else knows of, whole.
+	told []audit.Gap
+}
+
+func (l *losses) tell(g audit.Gap) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.told = append(l.told, g)
 }
 
 // loss is a time in which events are being lost.
@@ -41,10 +50,11 @@ func (l *losses) add(reason string, now time.Time, count int64) {
 	o.count += count
 }
 
-// gaps are those that last, without an end.
+// gaps are those that are not written yet, without an end while they last.
 func (l *losses) gaps() (found []audit.Gap) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	found = slices.Clone(l.told)
 	for reason, o := range l.open {
 		found = append(found, audit.Gap{Start: o.start, Count: o.count, Reason: reason})
 	}
@@ -63,6 +73,7 @@ const (
 func (l *losses) over(now time.Time, atOnce, full bool) (found []audit.Gap) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	found = slices.Clone(l.told)
 	for reason, o := range l.open {
 		if atOnce || reason == audit.GapFull && !full || now.Sub(o.last) >= quiet || now.Sub(o.start) >= longest || now.Before(o.start) {
 			// A gap has a length, or it would overlap no time.
@@ -96,6 +107,10 @@ func (l *losses) announced(g audit.Gap) {
 func (l *losses) written(g audit.Gap) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if i := slices.Index(l.told, g); i >= 0 {
+		l.told = slices.Delete(l.told, i, i+1)
+		return
+	}
 	o := l.open[g.Reason]
 	if o == nil {
 		return

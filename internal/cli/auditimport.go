@@ -11,6 +11,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -191,6 +192,9 @@ func (i *auditImport) run(ctx context.Context, paths []string, dir string, stder
 	if err != nil {
 		return coded(exitInternal, err)
 	}
+	// An import makes much garbage and keeps little: a collector that waits for twice
+	// what is kept would take several times the memory.
+	debug.SetMemoryLimit(importMemory)
 	i.redactor = redact.New(redact.Options{Key: key})
 	i.store, err = store.Open(dir, store.Options{SyncEvery: store.DefaultSyncEvery})
 	if _, inUse := errors.AsType[*store.InUseError](err); inUse {
@@ -262,6 +266,9 @@ func (i *auditImport) all(ctx context.Context, files []string) error {
 	return i.flush(ctx)
 }
 
+// importMemory is where the garbage collector works harder, in bytes.
+const importMemory = 192 << 20
+
 // counted counts what is read, for the bar.
 type counted struct {
 	io.Reader
@@ -274,17 +281,35 @@ func (c counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// file imports one. What cannot be read of it is a gap of the store, between the events
+// beside it; where there are none, nobody knows when it was.
 func (i *auditImport) file(ctx context.Context, in io.Reader, name string) error {
+	var last time.Time
+	var missing int64
+	gap := func(next time.Time) {
+		if missing > 0 && !next.IsZero() {
+			if last.IsZero() || next.Before(last) {
+				last = next
+			}
+			i.store.AddGap(audit.Gap{Start: last, End: next, Count: missing, Reason: audit.GapUnreadable})
+		}
+		missing, last = 0, next
+	}
+	defer func() { gap(last) }()
 	for e, problem := range format.Read(counted{in, &i.read}, name, format.Options{Format: i.format}) {
 		if err := ctx.Err(); err != nil {
 			return coded(exitInternal, errors.Join(i.flush(context.WithoutCancel(ctx)), errors.New("the import was broken off; run it again to go on")))
 		}
 		if problem != nil {
+			if problem.Reason != format.Foreign {
+				missing++
+			}
 			if err := i.problem(problem); err != nil {
 				return err
 			}
 			continue
 		}
+		gap(e.Time)
 		i.redactor.Event(e)
 		i.ofCluster(e)
 		i.batch = append(i.batch, e)
