@@ -202,14 +202,14 @@ func gapText(g audit.Gap) string {
 	if !g.End.IsZero() {
 		to = "to " + clockTime(g.End)
 	}
-	count := "events"
-	if g.Count >= 0 {
-		count = fmt.Sprintf("%d events", g.Count)
+	what := "events are"
+	switch {
+	case g.Count == 1:
+		what = "1 event is"
+	case g.Count >= 0:
+		what = fmt.Sprintf("%d events are", g.Count)
 	}
-	if g.Count == 1 {
-		count = "1 event"
-	}
-	return fmt.Sprintf("from %s %s %s are missing: %s", clockTime(g.Start), to, count, g.Reason)
+	return fmt.Sprintf("from %s %s %s missing: %s", clockTime(g.Start), to, what, g.Reason)
 }
 
 // tellSpan notes that a time was asked for of which the source can know nothing.
