@@ -12,6 +12,12 @@ const quiet = 2 * time.Second
 
 // progress tells a terminal what takes so long, until done is called.
 func progress(w io.Writer, what string) (done func()) {
+	return tell(w, func(took time.Duration) string { return fmt.Sprintf("%s, %v so far", what, took.Round(time.Second)) })
+}
+
+// tell writes a line on a terminal, anew every moment, once something takes longer than
+// quiet, and until done is called.
+func tell(w io.Writer, line func(took time.Duration) string) (done func()) {
 	f, ok := w.(*os.File)
 	if !ok || !isTerminal(f) {
 		return func() {}
@@ -20,7 +26,7 @@ func progress(w io.Writer, what string) (done func()) {
 	go func() {
 		defer close(stopped)
 		begun := time.Now()
-		tick := time.NewTicker(time.Second)
+		tick := time.NewTicker(time.Second / 4)
 		defer tick.Stop()
 		shown := false
 		for {
@@ -31,9 +37,9 @@ func progress(w io.Writer, what string) (done func()) {
 				}
 				return
 			case now := <-tick.C:
-				if now.Sub(begun) >= quiet {
+				if took := now.Sub(begun); took >= quiet {
 					shown = true
-					fmt.Fprintf(f, "\r%s, %v so far\x1b[K", what, now.Sub(begun).Round(time.Second))
+					fmt.Fprintf(f, "\r%s\x1b[K", line(took))
 				}
 			}
 		}

@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -12,33 +11,7 @@ import (
 // progressBar draws how much of total has been read, and how many events that were, on a
 // terminal, once it takes longer than quiet. A total of 0 is one that nobody knows.
 func progressBar(w io.Writer, read, total, events *atomic.Int64) (done func()) {
-	f, ok := w.(*os.File)
-	if !ok || !isTerminal(f) {
-		return func() {}
-	}
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		begun := time.Now()
-		tick := time.NewTicker(time.Second / 4)
-		defer tick.Stop()
-		shown := false
-		for {
-			select {
-			case <-stop:
-				if shown {
-					fmt.Fprint(f, "\r\x1b[K")
-				}
-				return
-			case now := <-tick.C:
-				if took := now.Sub(begun); took >= quiet {
-					shown = true
-					fmt.Fprintf(f, "\r%s\x1b[K", bar(read.Load(), total.Load(), events.Load(), took))
-				}
-			}
-		}
-	}()
-	return func() { close(stop); <-stopped }
+	return tell(w, func(took time.Duration) string { return bar(read.Load(), total.Load(), events.Load(), took) })
 }
 
 // bar is a line of at most 80 characters.
