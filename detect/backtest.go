@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 	"github.com/gatehouse-io/gatehouse/audit"
 	"github.com/gatehouse-io/gatehouse/audit/query"
 )
@@ -24,6 +25,8 @@ type BacktestOptions struct {
 	Findings int
 	// Attribute looks for who began what controllers did.
 	Attribute bool
+	// Mutes name the Findings they mean.
+	Mutes []*v1alpha1.Mute
 	// State are the options of the State.
 	State StateOptions
 }
@@ -67,6 +70,7 @@ func Run(ctx context.Context, r audit.Reader, set *Set, o BacktestOptions) (*Bac
 		begin = begin.Add(-o.Warm)
 	}
 	state := NewState(set, o.State)
+	state.SetMutes(o.Mutes)
 	kept, hours := map[string]*Finding{}, map[Hour]int64{}
 	take := func(changes []Change) {
 		for _, c := range changes {

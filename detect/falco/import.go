@@ -222,11 +222,15 @@ func message(r *item) string {
 type expander struct {
 	file *file
 	err  error
-	size int
+	size int // how many parts there are
+	read int // how many bytes of macros were read
 }
 
-// maxNodes bounds a condition once its macros are in it.
-const maxNodes = 5000
+// maxNodes and maxRead bound a condition once its macros are in it.
+const (
+	maxNodes = 5000
+	maxRead  = 1 << 20
+)
 
 func (x *expander) expand(n *node, depth int) *node {
 	if x.size++; (depth > maxDepth || x.size > maxNodes) && x.err == nil {
@@ -246,6 +250,10 @@ func (x *expander) expand(n *node, depth int) *node {
 		m := x.file.macros[n.name]
 		if m == nil {
 			x.err = fmt.Errorf("there is no macro %s", n.name)
+			return &node{op: "false"}
+		}
+		if x.read += len(m.Condition); x.read > maxRead {
+			x.err = fmt.Errorf("its macros are too long")
 			return &node{op: "false"}
 		}
 		below, err := parse(m.Condition)

@@ -119,7 +119,7 @@ what you may do, what may run, what is stored, and what was done.
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newServe(), newAttach(), newExplain(), newWhoCan(), newAccess(), newSimulate(), newAudit(), newGrant(), newCheck(), newTest(), newPolicy(), newAdmin(), newPrint(), newVersion())
+	root.AddCommand(newServe(), newAttach(), newExplain(), newWhoCan(), newAccess(), newSimulate(), newAudit(), newDetect(), newGrant(), newCheck(), newTest(), newPolicy(), newAdmin(), newPrint(), newVersion())
 	if name := programName(argv0()); name != root.Name() {
 		rename(root, name)
 	}
