@@ -14,8 +14,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apiserver/pkg/authentication/user"
-	genericapirequest "k8s.io/apiserver/pkg/endpoints/request"
 
 	"github.com/gatehouse-io/gatehouse/audit"
 	"github.com/gatehouse-io/gatehouse/audit/query"
@@ -38,16 +36,6 @@ func filled(n int) *audit.Memory {
 		m.Add(e)
 	}
 	return m
-}
-
-// asker is a mount that has authenticated somebody.
-func asker(h http.Handler, name string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if name != "" {
-			r = r.WithContext(genericapirequest.WithUser(r.Context(), &user.DefaultInfo{Name: name, Groups: []string{"g"}}))
-		}
-		h.ServeHTTP(w, r)
-	})
 }
 
 func handler(t testing.TB, o queryapi.Options) *queryapi.Handler {
