@@ -334,7 +334,7 @@ func TestChosenAuditID(t *testing.T) {
 func TestRetention(t *testing.T) {
 	dir := t.TempDir() + "/s"
 	clock := &movedClock{}
-	clock.set(start.Add(time.Hour))
+	clock.stop(start.Add(time.Hour))
 	options := Options{Clock: clock, CompactEvents: -1}
 	s := mustOpen(t, dir, options)
 	for i := range 5 {
@@ -370,12 +370,12 @@ func TestRetention(t *testing.T) {
 	s.Close()
 	options.MaxAge = 3 * time.Hour
 	s = mustOpen(t, dir, options)
-	clock.set(start.AddDate(10, 0, 0))
+	clock.stop(start.AddDate(10, 0, 0))
 	if err := s.Upkeep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	agree(t, s, want[500:])
-	clock.set(start.AddDate(-10, 0, 0))
+	clock.stop(start.AddDate(-10, 0, 0))
 	mustAppend(t, s, samples(6000, 6010)...)
 	if err := errors.Join(s.Upkeep(t.Context()), s.Seal(t.Context())); err != nil {
 		t.Fatal(err)
@@ -426,12 +426,18 @@ func TestAgeSeals(t *testing.T) {
 // movedClock says what a test wants; its tickers of a second are fast.
 type movedClock struct {
 	clock.RealClock
-	offset atomic.Int64
+	offset  atomic.Int64
+	stopped atomic.Pointer[time.Time] // what it says, however long a test takes
 }
+
+func (c *movedClock) stop(now time.Time) { c.stopped.Store(&now) }
 
 func (c *movedClock) set(now time.Time) { c.offset.Store(int64(time.Until(now) / time.Microsecond)) }
 
 func (c *movedClock) Now() time.Time {
+	if now := c.stopped.Load(); now != nil {
+		return *now
+	}
 	return time.Now().Round(0).Add(time.Duration(c.offset.Load()) * time.Microsecond)
 }
 
