@@ -4,6 +4,7 @@ import (
 	"math"
 	"net"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -17,6 +18,9 @@ const (
 	OverflowBlock = "Block"
 	OverflowDrop  = "Drop"
 )
+
+// clusterName can be a folder, and a label of a metric (audit/bucket has the same rule).
+var clusterName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,62}$`)
 
 // setDefaults fills in what both mounts have in common.
 func (o *AuditStoreOptions) setDefaults() {
@@ -53,8 +57,8 @@ func (v *validator) auditStore(o *AuditStoreOptions, p *field.Path) {
 			v.oneOf(u.Scheme, p.Child("publish"), "s3", "gs", "azblob", "file")
 		}
 	}
-	if c := o.Cluster; strings.ContainsAny(c, "/=?#%\\ ") || len(c) > 253 {
-		v.add(field.Invalid(p.Child("cluster"), c, "want a name that can be a folder: no /, =, ?, #, % or space"))
+	if c := o.Cluster; c != "" && (!clusterName.MatchString(c) || strings.Contains(c, "..")) {
+		v.add(field.Invalid(p.Child("cluster"), c, "want lower-case letters, digits, - and . , 63 at most"))
 	}
 }
 

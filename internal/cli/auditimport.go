@@ -19,8 +19,12 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"gocloud.dev/blob"
 
+	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 	"github.com/gatehouse-io/gatehouse/audit"
+	"github.com/gatehouse-io/gatehouse/audit/bucket"
+	"github.com/gatehouse-io/gatehouse/audit/bucket/drivers"
 	"github.com/gatehouse-io/gatehouse/audit/format"
 	"github.com/gatehouse-io/gatehouse/audit/redact"
 	"github.com/gatehouse-io/gatehouse/audit/store"
@@ -39,7 +43,7 @@ const clusterAnnotation = "audit.gatehouse.io/cluster"
 func newAuditImport() *cobra.Command {
 	var o struct{ store, format, cluster, output string }
 	cmd := &cobra.Command{
-		Use:   "import FILE|DIR|-… --store DIR",
+		Use:   "import FILE|DIR|-… --store DIR|URL",
 		Short: "Bring audit logs of any cluster into a store",
 		Long: `Bring audit logs into a store: files, folders with all in them, or stdin; plain, gzip or
 zstd. What a line is, is told by the line: events and lists of audit.k8s.io, also of
@@ -50,6 +54,9 @@ Events are redacted before they are kept, and are kept once: an import that was 
 off is simply run again. What cannot be read is counted, and its place, hash and audit ID
 are kept in the store's folder aside; the line itself is not, since it may hold a secret.
 Then the exit code is 3, and everything else has been imported.
+
+Into a bucket events go by way of a temporary folder, when all have been read; what could
+not be is then kept in the folder ` + asideOfBucket + `.
 ` + exitCodesHelp,
 		Example: `  gatehouse audit import /var/log/kubernetes/audit/ --store ./audit
   aws logs filter-log-events --log-group-name /aws/eks/prod/cluster --log-stream-name-prefix kube-apiserver-audit | gatehouse audit import - --store ./audit --cluster prod
@@ -66,8 +73,8 @@ Then the exit code is 3, and everything else has been imported.
 				return &hintError{problem: "what is to be imported?", hint: "gatehouse audit import FILE --store DIR"}
 			case o.store == "":
 				return &hintError{problem: "into which store?", hint: "gatehouse audit import FILE --store DIR"}
-			case strings.Contains(o.store, "://"):
-				return &hintError{problem: "events are imported into a folder, and this is a URL", hint: "import into a folder; a store is published to a bucket by the server that has it"}
+			case strings.Contains(o.store, "://") && !drivers.IsURL(o.store):
+				return &hintError{problem: "--store is a URL of no kind that is known", hint: "a folder, or s3://, gs://, azblob:// or file://"}
 			case stdin > 1:
 				return errors.New("stdin can be read once")
 			case !slices.Contains(format.Names, o.format):
@@ -77,7 +84,11 @@ Then the exit code is 3, and everything else has been imported.
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			i := &auditImport{in: cmd.InOrStdin(), format: o.format, cluster: o.cluster}
-			err := i.run(cmd.Context(), args, o.store, cmd.ErrOrStderr())
+			into := i.run
+			if drivers.IsURL(o.store) {
+				into = i.intoBucket
+			}
+			err := into(cmd.Context(), args, o.store, cmd.ErrOrStderr())
 			if i.store != nil {
 				i.summary.Gone = err != nil
 				if printed := i.summary.print(cmd.OutOrStdout(), o.output); err == nil {
@@ -88,9 +99,9 @@ Then the exit code is 3, and everything else has been imported.
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.store, "store", "", "the store: its folder, which is made where there is none")
+	f.StringVar(&o.store, "store", "", "the store: its folder, which is made where there is none, or the URL of a bucket: s3://, gs://, azblob:// or file://")
 	f.StringVar(&o.format, "format", format.Auto, "the only format that is read: "+strings.Join(format.Names, ", "))
-	f.StringVar(&o.cluster, "cluster", "", "name of the cluster, which becomes the annotation "+clusterAnnotation+" of each event")
+	f.StringVar(&o.cluster, "cluster", "", "name of the cluster, which becomes the annotation "+clusterAnnotation+" of each event, and of a bucket the partition (default there: "+defaultCluster+")")
 	f.StringVarP(&o.output, "output", "o", "table", "table or json")
 	return cmd
 }
@@ -166,6 +177,8 @@ type auditImport struct {
 	format, cluster string
 
 	store    *store.Store
+	bucket   *blob.Bucket // nil for a folder
+	keys     string       // folder of the redaction key; that of the store where it is empty
 	redactor *redact.Redactor
 	aside    asideFile
 	summary  importSummary
@@ -188,7 +201,11 @@ func (i *auditImport) run(ctx context.Context, paths []string, dir string, stder
 		}
 		files = append(files, found...)
 	}
-	key, err := redact.ReadOrMakeKey(dir, rand.Reader)
+	keys := dir
+	if i.keys != "" {
+		keys = i.keys
+	}
+	key, err := redact.ReadOrMakeKey(keys, rand.Reader)
 	if err != nil {
 		return coded(exitInternal, err)
 	}
@@ -196,7 +213,7 @@ func (i *auditImport) run(ctx context.Context, paths []string, dir string, stder
 	// what is kept would take several times the memory.
 	debug.SetMemoryLimit(importMemory)
 	i.redactor = redact.New(redact.Options{Key: key})
-	i.store, err = store.Open(dir, store.Options{SyncEvery: store.DefaultSyncEvery})
+	i.store, err = store.Open(dir, store.Options{SyncEvery: store.DefaultSyncEvery, Publish: i.bucket != nil})
 	if _, inUse := errors.AsType[*store.InUseError](err); inUse {
 		return coded(exitUnreadable, &hintError{problem: err.Error(), hint: "import into a folder of its own, or stop what has it open"})
 	} else if err != nil {
@@ -208,13 +225,18 @@ func (i *auditImport) run(ctx context.Context, paths []string, dir string, stder
 		}
 		i.summary.Aside = i.aside.name
 	}()
-	i.aside.dir = filepath.Join(dir, "aside")
+	if i.aside.dir == "" {
+		i.aside.dir = filepath.Join(dir, "aside")
+	}
 	before := i.store.Stats().Events
 	i.measure(files)
 	done := progressBar(stderr, &i.read, &i.total, &i.events)
 	err = i.all(ctx, files)
 	if sealed := i.store.Seal(context.WithoutCancel(ctx)); err == nil && sealed != nil {
 		err = coded(exitInternal, sealed)
+	}
+	if err == nil && i.bucket != nil {
+		err = i.publish(ctx)
 	}
 	done()
 	i.summary.New = max(i.store.Stats().Events-before, 0)
@@ -227,6 +249,47 @@ func (i *auditImport) run(ctx context.Context, paths []string, dir string, stder
 		return coded(exitUnreadable, &hintError{problem: fmt.Sprintf("%d lines could not be read; everything else has been imported", n), hint: "their places are in " + i.aside.name})
 	}
 	return nil
+}
+
+const (
+	// defaultCluster names the cluster of events in a bucket.
+	defaultCluster = "default"
+	// asideOfBucket is where problems are kept of an import into one.
+	asideOfBucket = "gatehouse-aside"
+)
+
+// intoBucket imports into a store of this import alone, and copies that to a bucket. Two
+// imports of the same events are two replicas there, whose events readers merge.
+func (i *auditImport) intoBucket(ctx context.Context, paths []string, url string, stderr io.Writer) error {
+	b, err := drivers.Open(ctx, url)
+	if err != nil {
+		return coded(exitInternal, err)
+	}
+	defer b.Close()
+	dir, err := os.MkdirTemp("", "gatehouse-import-")
+	if err != nil {
+		return coded(exitInternal, fmt.Errorf("make temporary store: %w", err))
+	}
+	defer os.RemoveAll(dir)
+	// What is equal in two imports must have an equal hash: the key stays with the user.
+	data, err := v1alpha1.DefaultDataDir(os.Getenv)
+	if err != nil {
+		return coded(exitInternal, err)
+	}
+	i.bucket, i.aside.dir, i.keys = b, asideOfBucket, filepath.Join(data, "import")
+	return i.run(ctx, paths, dir, stderr)
+}
+
+func (i *auditImport) publish(ctx context.Context) error {
+	cluster := i.cluster
+	if cluster == "" {
+		cluster = defaultCluster
+	}
+	p, err := bucket.NewPublisher(i.bucket, i.store, bucket.PublisherOptions{Cluster: cluster, Replica: "import-" + strings.ToLower(rand.Text()), Key: i.store.Key()})
+	if err == nil {
+		err = p.Once(ctx)
+	}
+	return coded(exitInternal, err)
 }
 
 // measure finds how much is to be read.

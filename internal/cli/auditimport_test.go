@@ -135,7 +135,7 @@ func TestWrongImports(t *testing.T) {
 		code int
 		args []string
 	}{
-		{exitUsage, nil}, {exitUsage, []string{"x"}}, {exitUsage, []string{"-", "-", "--store", kept}}, {exitUsage, []string{"x", "--store", "s3://b"}},
+		{exitUsage, nil}, {exitUsage, []string{"x"}}, {exitUsage, []string{"-", "-", "--store", kept}}, {exitUsage, []string{"x", "--store", "ftp://b"}},
 		{exitUsage, []string{"x", "--store", kept, "--format", "x"}}, {exitUsage, []string{"x", "--store", kept, "-o", "x"}}, {exitUnreadable, []string{"/nowhere/at/all", "--store", kept}},
 	} {
 		if code, out := importing(t, "", c.args...); code != c.code || !strings.Contains(out, "error: ") {
