@@ -30,15 +30,29 @@ func openTrail(cfg *v1alpha1.ServeConfiguration) (*trail.Trail, error) {
 	return nil, &StartError{Problem: err.Error(), Mend: mend}
 }
 
-func closeTrail(t *trail.Trail) {
-	if err := t.Close(); err != nil {
+// auditTrail is where events go, from the moment that the server joins it: one whose
+// settings are refused has written nothing.
+type auditTrail struct {
+	trail *trail.Trail // nil before
+}
+
+func (a *auditTrail) close() {
+	if a.trail == nil {
+		return
+	}
+	if err := a.trail.Close(); err != nil {
 		klog.ErrorS(err, "The audit store is not closed in order; nothing that was acknowledged is lost")
 	}
 }
 
-// joinTrail puts the trail behind the server: every event of the server goes to it, and
-// it answers questions about them.
-func joinTrail(t *trail.Trail, generic *genericapiserver.Config) (answers func(http.Handler) http.Handler, err error) {
+// join opens the trail and puts it behind the server: every event of the server goes to
+// it, and it answers questions about them.
+func (a *auditTrail) join(cfg *v1alpha1.ServeConfiguration, generic *genericapiserver.Config) (answers func(http.Handler) http.Handler, err error) {
+	t, err := openTrail(cfg)
+	if err != nil {
+		return nil, err
+	}
+	a.trail = t
 	generic.AuditBackend = t.Backend(generic.AuditBackend)
 	if err := t.Register(legacyregistry.Register, legacyregistry.CustomRegister); err != nil {
 		return nil, err

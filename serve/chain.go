@@ -31,7 +31,6 @@ import (
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 	"github.com/gatehouse-io/gatehouse/audit"
-	"github.com/gatehouse-io/gatehouse/audit/trail"
 	"github.com/gatehouse-io/gatehouse/serve/pki"
 )
 
@@ -49,7 +48,7 @@ type chain struct {
 // CreateKubeAPIServerConfig. Later is too late: the authorizer is copied into
 // the HTTP filters, the admission initializers, the REST storage and the two
 // delegated servers. awaitStore returns when etcd answers and is seeded.
-func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki.PKI, opts options.CompletedOptions, checks *authorizationChecks, events *trail.Trail, awaitStore func() error) (*chain, error) {
+func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki.PKI, opts options.CompletedOptions, checks *authorizationChecks, events *auditTrail, awaitStore func() error) (*chain, error) {
 	name, err := cache.NewInformerName("kube-apiserver")
 	if err != nil {
 		return nil, err
@@ -113,7 +112,7 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 		}
 	}
 	generic.AuditPolicyRuleEvaluator = policy
-	auditAnswers, err := joinTrail(events, generic)
+	auditAnswers, err := events.join(cfg, generic)
 	if err != nil {
 		return nil, err
 	}

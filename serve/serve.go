@@ -99,11 +99,8 @@ func run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
-	events, err := openTrail(cfg)
-	if err != nil {
-		return err
-	}
-	defer closeTrail(events)
+	events := &auditTrail{}
+	defer events.close()
 	phase("keys are there")
 
 	// What the server is built from ends after the server itself, so that its
@@ -162,7 +159,7 @@ func run(ctx context.Context, opts Options) error {
 		}()
 		return nil
 	})
-	go events.Run(inner)
+	go events.trail.Run(inner)
 	go keys.Run(inner, func(name string) { klog.Infof("certificate %s is renewed", name) },
 		func(err error) { klog.Errorf("certificates are not renewed: %v", err) })
 

@@ -85,7 +85,7 @@ func ReadOrMakeKey(file string, random io.Reader) (*Key, error) {
 		return nil, fmt.Errorf("keep signing key: %w", err)
 	}
 	// The public key first: a key without one would never get it.
-	if err := writeNew(file+PublicSuffix, []byte(k.Public.PEM()), 0o644); err != nil {
+	if err := writeNew(file+PublicSuffix, []byte(k.Public.PEM()), 0o600); err != nil {
 		return nil, fmt.Errorf("keep signing key: %w", err)
 	}
 	if err := writeNew(file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
