@@ -134,23 +134,12 @@ func (t *Trail) publish() error {
 	return err
 }
 
-// Redactor is what everything that is handed to the Sink must have been through.
-func (t *Trail) Redactor() *redact.Redactor { return t.redactor }
-
 // Reader has what was kept; nil where there is no store.
 func (t *Trail) Reader() audit.Reader {
 	if t.store == nil {
 		return nil
 	}
 	return t.store
-}
-
-// Sink keeps redacted events; nil where there is no store.
-func (t *Trail) Sink() audit.Sink {
-	if t.store == nil {
-		return nil
-	}
-	return t
 }
 
 // patience is how long events wait for a disk that does not answer, where the settings
