@@ -89,7 +89,7 @@ func Run(ctx context.Context, r audit.Reader, set *Set, o BacktestOptions) (*Bac
 		}
 	}
 	var last time.Time
-	for e, err := range merged(ctx, r, set, begin, o.To) {
+	for e, err := range set.Scan(ctx, r, begin, o.To) {
 		if err != nil {
 			return nil, fmt.Errorf("read audit events: %w", err)
 		}
@@ -127,9 +127,9 @@ func Run(ctx context.Context, r audit.Reader, set *Set, o BacktestOptions) (*Bac
 	return b, nil
 }
 
-// merged are the events for the rules, in order: those that rules with bodies are about
-// with them, and the others without.
-func merged(ctx context.Context, r audit.Reader, set *Set, from, to time.Time) iter.Seq2[*audit.Event, error] {
+// Scan reads the events of a time for the rules, in order: those that rules with bodies are
+// about with them, and the others without.
+func (set *Set) Scan(ctx context.Context, r audit.Reader, from, to time.Time) iter.Seq2[*audit.Event, error] {
 	all := audit.Scan{Filter: audit.Filter{From: from, To: to}}
 	narrow, any := set.bodied()
 	if !any {

@@ -262,7 +262,7 @@ exec: {match: {resources: [pods/exec]}, key: [user]}
 		{request(0, "system:backup", "get", "secrets"), []string{"new read backup"}},
 		{request(1, "jane", "get", "secrets"), []string{"new read "}},
 		{request(2, "system:backup", "get", "pods/exec"), []string{"new exec "}},
-		{request(3300, "system:backup", "get", "secrets"), []string{"new expired-mute ", "again read "}},
+		{request(3300, "system:backup", "get", "secrets"), []string{"new expired-mute ", "again read ", "again read "}},
 		{request(3301, "system:backup", "get", "secrets"), []string{"again read "}},
 		{request(9000, "jane", "get", "pods"), []string{"over read ", "over exec ", "over read "}},
 	} {
@@ -276,9 +276,53 @@ exec: {match: {resources: [pods/exec]}, key: [user]}
 	if n := s.Stats().Muted["backup"]; n != 1 {
 		t.Errorf("muted %d", n)
 	}
-	s.SetMutes(nil)
-	if got := muted(request(20000, "jane", "get", "pods")); !slices.Equal(got, []string{"over expired-mute "}) {
+	s.Observe(t.Context(), request(10000, "system:backup", "get", "secrets"))
+	later := *f.Mutes[0]
+	later.Spec.ExpiresAt.Time = later.Spec.ExpiresAt.Add(24 * time.Hour)
+	for i, c := range []struct {
+		mutes []*v1alpha1.Mute
+		want  string
+	}{{[]*v1alpha1.Mute{&later}, "again read backup"}, {[]*v1alpha1.Mute{&later}, ""}, {nil, "again read "}} {
+		told := ""
+		for _, change := range s.SetMutes(c.mutes) {
+			told += fmt.Sprintf("%s %s %s", change.What, change.Finding.Rule, change.Finding.Muted)
+		}
+		if told != c.want {
+			t.Errorf("mutes %d: %q, want %q", i, told, c.want)
+		}
+	}
+	if got := muted(request(20000, "jane", "get", "pods")); !slices.Equal(slices.Sorted(slices.Values(got)), []string{"over expired-mute ", "over read "}) {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestResume(t *testing.T) {
+	s := detect.NewState(rules(t, "beat: {match: {resources: [leases]}, key: [user], absence: {window: 5m}}\n"), detect.StateOptions{})
+	s.Observe(t.Context(), request(0, "scheduler", "update", "leases"))
+	began := request(0, "", "", "").Time
+	s.Resume(began.Add(8 * time.Hour))
+	if got := s.Advance(t.Context(), began.Add(8*time.Hour+4*time.Minute)); len(got) != 0 {
+		t.Errorf("what was not recorded is missed: %+v", got)
+	}
+	if got := s.Advance(t.Context(), began.Add(8*time.Hour+7*time.Minute)); len(got) != 1 || got[0].Finding.Rule != "beat" {
+		t.Errorf("what has not come since is not missed: %+v", got)
+	}
+}
+
+func TestJoin(t *testing.T) {
+	a, b := rules(t, "one: {match: {resources: [a]}}\ntwo: {match: {resources: [b]}}\n"), rules(t, "two: {match: {resources: [c]}}\nthree: {match: {resources: [d]}}\n")
+	joined, problems := detect.Join(a, b)
+	if len(joined.Rules()) != 3 || joined.Rule("three") == nil || joined.Rule("two") != a.Rule("two") || len(problems) != 1 || problems[0].Rule != "two" {
+		t.Errorf("%v %v", joined.Rules(), problems)
+	}
+	for resource, want := range map[string]string{"a": "one", "b": "two", "c": "", "d": "three"} {
+		got := ""
+		for _, h := range joined.NewEvaluator().Evaluate(t.Context(), request(0, "jane", "get", resource)) {
+			got += h.Rule.Name
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", resource, got, want)
+		}
 	}
 }
 

@@ -35,6 +35,9 @@ type Finding struct {
 	Object  Object  `json:"object,omitzero"`
 	// Began is who began what a controller did, where that is known.
 	Began *Began `json:"began,omitempty"`
+	// Response is what was done about it, or would have been, in a sentence; empty where
+	// nobody asked for a response.
+	Response string `json:"response,omitempty"`
 	// Muted is the name of the Mute that keeps it quiet.
 	Muted string `json:"muted,omitempty"`
 	// Quiet is how long nothing must happen until it is over.

@@ -35,16 +35,38 @@ func (m *mutes) counts() map[string]int64 {
 	return counts
 }
 
+// again applies the Mutes to the Findings that are not over, and tells those for which
+// that makes a difference.
+func (m *mutes) again(now time.Time, l *ledger) (changes []Change) {
+	for _, f := range l.open {
+		before := f.Muted
+		f.Muted = m.of(f, now)
+		if (before == "") != (f.Muted == "") {
+			if f.Muted != "" {
+				m.used[f.Muted]++
+			}
+			changes = append(changes, Change{Again, f.copied()})
+		}
+	}
+	slices.SortFunc(changes, func(a, b Change) int { return compareFindings(&a.Finding, &b.Finding) })
+	return changes
+}
+
+// of is the name of the first Mute that matches and has not expired.
+func (m *mutes) of(f *Finding, now time.Time) string {
+	for _, one := range m.all {
+		if now.Before(one.Spec.ExpiresAt.Time) && MuteMatches(one, f) {
+			return one.Name
+		}
+	}
+	return ""
+}
+
 // apply names the first Mute that matches in the Finding that is handed on, and in the one
 // that is kept.
 func (m *mutes) apply(f, kept *Finding) {
-	f.Muted = ""
-	for _, one := range m.all {
-		if f.Last.Before(one.Spec.ExpiresAt.Time) && MuteMatches(one, f) {
-			f.Muted = one.Name
-			m.used[one.Name]++
-			break
-		}
+	if f.Muted = m.of(f, f.Last); f.Muted != "" {
+		m.used[f.Muted]++
 	}
 	if kept != nil {
 		kept.Muted = f.Muted
@@ -69,6 +91,7 @@ func MuteMatches(m *v1alpha1.Mute, f *Finding) bool {
 // expired tells of Mutes that have expired: once when they do, and their Finding goes on
 // for as long as they are there.
 func (m *mutes) expired(now time.Time, l *ledger) (changes []Change) {
+	ended := false
 	for _, one := range m.all {
 		end := one.Spec.ExpiresAt.Time
 		if now.Before(end) {
@@ -79,11 +102,15 @@ func (m *mutes) expired(now time.Time, l *ledger) (changes []Change) {
 			f.Last = now
 			continue
 		}
+		ended = true
 		changes = append(changes, l.add(id, now, end, 1, true, nil, func(f *Finding) {
 			f.Rule, f.Title, f.Severity, f.Runbook = ExpiredMute, "A Mute has expired", v1alpha1.SeverityLow, ExpiredMute
 			f.Key, f.Quiet = []string{one.Name}, time.Hour
 			f.Message = fmt.Sprintf("The Mute %s of %s has expired on %s: findings are told again. It was made because: %s", one.Name, one.Spec.Owner, end.UTC().Format(time.DateOnly), one.Spec.Reason)
 		}))
+	}
+	if ended {
+		changes = append(changes, m.again(now, l)...)
 	}
 	return changes
 }

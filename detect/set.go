@@ -37,7 +37,7 @@ func Compile(objects []*v1alpha1.DetectionRule, o Options) (*Set, []Problem) {
 	for _, object := range objects {
 		rule, wrong := compile(env, object)
 		if names[object.Name] {
-			wrong = append(wrong, Problem{object.Name, "metadata.name", "there is another rule of this name"})
+			wrong = append(wrong, taken(object.Name))
 		}
 		names[object.Name] = true
 		if len(wrong) == 0 && !o.Untested {
@@ -48,6 +48,29 @@ func Compile(objects []*v1alpha1.DetectionRule, o Options) (*Set, []Problem) {
 		}
 	}
 	return newSet(rules), problems
+}
+
+// Join makes one Set of several. Of two rules with one name, the second is left out, with
+// a problem.
+func Join(sets ...*Set) (*Set, []Problem) {
+	var rules []*Rule
+	var problems []Problem
+	names := map[string]bool{}
+	for _, s := range sets {
+		for _, r := range s.rules {
+			if names[r.Name] {
+				problems = append(problems, taken(r.Name))
+				continue
+			}
+			names[r.Name] = true
+			rules = append(rules, r)
+		}
+	}
+	return newSet(rules), problems
+}
+
+func taken(name string) Problem {
+	return Problem{name, "metadata.name", "there is another rule of this name"}
 }
 
 func newSet(rules []*Rule) *Set {
@@ -172,6 +195,14 @@ func (v *Evaluator) fail(r *Rule, err error) {
 	f.times++
 	f.last = err.Error()
 	v.failed[r] = f
+}
+
+// failures is how often an expression of any rule could not be evaluated.
+func (v *Evaluator) failures() (n int64) {
+	for _, f := range v.failed {
+		n += f.times
+	}
+	return n
 }
 
 // rulesOf are the rules that may match some event of the same kind.

@@ -51,6 +51,8 @@ type State struct {
 	startedHead int
 	hits        map[*Rule]int64
 	again       int64
+	// failed and evicted are those of evaluators and memories that are gone.
+	failed, evicted int64
 }
 
 // startedRequest is a request that a rule matched when it began.
@@ -90,6 +92,10 @@ func (s *State) replace(set *Set) {
 	before := map[string]*operator.Memory{}
 	for r, m := range s.memories {
 		before[r.Name+between+r.identity] = m
+		s.evicted += m.Evicted()
+	}
+	if s.evaluator != nil {
+		s.failed += s.evaluator.failures()
 	}
 	s.set, s.evaluator = set, set.NewEvaluator()
 	s.memories, s.absences, s.size = map[*Rule]*operator.Memory{}, nil, 0
@@ -102,6 +108,7 @@ func (s *State) replace(set *Set) {
 		if m == nil {
 			m = operator.NewMemory(r.operator, operator.Limits{Keys: int(r.Spec.Keys), Late: s.opts.Late})
 		}
+		s.evicted -= m.Evicted() // it goes on counting
 		s.memories[r] = m
 		s.size += m.Size()
 		if r.Operator() == "absence" {
@@ -110,11 +117,23 @@ func (s *State) replace(set *Set) {
 	}
 }
 
-// SetMutes puts Mutes in force, instead of those before.
-func (s *State) SetMutes(all []*v1alpha1.Mute) {
+// SetMutes puts Mutes in force, instead of those before, and tells which Findings that are
+// not over are quiet by that, or are not any more.
+func (s *State) SetMutes(all []*v1alpha1.Mute) []Change {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mutes.set(all)
+	return s.mutes.again(s.now, &s.ledger)
+}
+
+// Resume says that nothing was recorded up to now. What was waited for is waited for
+// anew: that it did not come says nothing.
+func (s *State) Resume(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.absences {
+		s.memories[r].Postpone(now)
+	}
 }
 
 // Observe takes one event, and tells what changed by it: Findings that are new or happened
@@ -324,18 +343,21 @@ type Stats struct {
 	Numbers int
 	// Muted counts changes kept quiet, by the name of the Mute.
 	Muted map[string]int64
+	// Failed and Evicted are those of all rules, of those that are gone too.
+	Failed, Evicted int64
 }
 
 // Stats are what the State has counted.
 func (s *State) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	stats := Stats{Rules: map[string]RuleStats{}, Findings: len(s.ledger.open), FindingsEvicted: s.ledger.evicted, Again: s.again, Numbers: s.size, Muted: s.mutes.counts()}
+	stats := Stats{Rules: map[string]RuleStats{}, Findings: len(s.ledger.open), FindingsEvicted: s.ledger.evicted, Again: s.again, Numbers: s.size, Muted: s.mutes.counts(), Failed: s.failed + s.evaluator.failures(), Evicted: s.evicted}
 	for _, r := range s.set.rules {
 		failed := s.evaluator.failed[r]
 		one := RuleStats{Hits: s.hits[r], Failed: failed.times, Last: failed.last}
 		if m := s.memories[r]; m != nil {
 			one.Keys, one.Evicted = m.Len(), m.Evicted()
+			stats.Evicted += one.Evicted
 		}
 		stats.Rules[r.Name] = one
 	}

@@ -60,6 +60,12 @@ func (a *absence) expire(op Operator) Fire {
 	return f
 }
 
+func (a *absence) postpone(at int64) {
+	if a.Since != 0 {
+		a.Since = max(a.Since, at)
+	}
+}
+
 func (a *absence) size() int { return 8 }
 
 func (a *absence) valid(Operator) bool { return true }

@@ -76,6 +76,8 @@ type waiting interface {
 	deadline(op Operator) int64
 	// expire takes the answer.
 	expire(op Operator) Fire
+	// postpone waits from a later time on, in microseconds.
+	postpone(at int64)
 }
 
 // entry is one key in the list of a Memory.
@@ -160,6 +162,22 @@ func (m *Memory) Advance(now time.Time) (fires []Fire) {
 		}
 	}
 	return fires
+}
+
+// Postpone waits from now on for what is waited for.
+func (m *Memory) Postpone(now time.Time) {
+	m.next = 0
+	for element := m.order.Front(); element != nil; element = element.Next() {
+		e := element.Value.(*entry)
+		w, ok := e.cell.(waiting)
+		if !ok {
+			return // they are all of one kind
+		}
+		w.postpone(now.UnixMicro())
+		if d := w.deadline(m.op); d != 0 && (m.next == 0 || d < m.next) {
+			m.next = d
+		}
+	}
 }
 
 // Evict forgets the key that was not seen for longest, and reports whether there was one.
