@@ -16,4 +16,5 @@
 //   - Nothing is handed on that has not been redacted.
 //   - Without a store there is still redaction: the log of a server holds no secret
 //     either way.
+//   - Who taps the trail sees what is kept, once it is.
 package trail

@@ -51,6 +51,8 @@ type Trail struct {
 	store    *store.Store // nil for none
 	redactor *redact.Redactor
 	meters   *meters
+	// tap is called with events that are kept; nil for nobody.
+	tap func(events []*audit.Event)
 	// exporter and publisher are nil where the settings name nowhere.
 	exporter  *otlp.Exporter
 	publisher *bucket.Publisher
@@ -142,6 +144,12 @@ func (t *Trail) Reader() audit.Reader {
 	return t.store
 }
 
+// Tap has a function called with events once they are kept, or, where there is no store,
+// once they have come. Requests wait for it, so it must not wait for anything; the events
+// are not to be changed. It is called before Backend and Webhook, once, by whoever wants
+// to look at events as they come.
+func (t *Trail) Tap(f func(events []*audit.Event)) { t.tap = f }
+
 // patience is how long events wait for a disk that does not answer, where the settings
 // say that they are dropped rather than that requests wait. The store has them as a gap.
 const patience = 5 * time.Second
@@ -153,8 +161,13 @@ func (t *Trail) Append(ctx context.Context, events []*audit.Event) error {
 		ctx, cancel = context.WithTimeout(ctx, patience)
 		defer cancel()
 	}
-	if err := t.store.Append(ctx, events); err != nil {
-		return err
+	if t.store != nil {
+		if err := t.store.Append(ctx, events); err != nil {
+			return err
+		}
+	}
+	if t.tap != nil {
+		t.tap(events)
 	}
 	if t.exporter == nil {
 		return nil
@@ -162,16 +175,18 @@ func (t *Trail) Append(ctx context.Context, events []*audit.Event) error {
 	return t.exporter.Append(ctx, events) // it queues, or drops and counts
 }
 
-// Webhook receives the events of another API server; nil where there is no store.
+// Webhook receives the events of another API server; nil where nobody wants them.
 func (t *Trail) Webhook(maxBody int64) http.Handler {
-	if t.store == nil {
+	if t.store == nil && t.tap == nil {
 		return nil
 	}
 	return webhook.New(webhook.Options{
 		Sink: t, Redactor: t.redactor, Source: t.options.Source, MaxBody: maxBody,
 		Unreadable: func(count int, first error) {
-			t.store.Lost(audit.GapUnreadable, count)
-			klog.ErrorS(first, "Audit events that were posted cannot be read, and are a gap of the store", "count", count)
+			if t.store != nil {
+				t.store.Lost(audit.GapUnreadable, count)
+			}
+			klog.ErrorS(first, "Audit events that were posted cannot be read, and are missing", "count", count)
 		},
 	})
 }
@@ -183,7 +198,7 @@ func (t *Trail) Backend(log upstream.Backend) upstream.Backend {
 	if log != nil {
 		all = append(all, backend.Redacting(t.redactor, log))
 	}
-	if t.store != nil {
+	if t.store != nil || t.tap != nil {
 		all = append(all, backend.New(backend.Options{Sink: t, Redactor: t.redactor, Source: t.options.Source}))
 	}
 	if len(all) == 0 {

@@ -113,6 +113,37 @@ func TestWithoutAStoreTheLogIsRedacted(t *testing.T) {
 	}
 }
 
+func TestTapSeesWhatIsKept(t *testing.T) {
+	for name, o := range map[string]v1alpha1.AuditStoreOptions{"no store": {}, "a store": settings(filepath.Join(t.TempDir(), "store"))} {
+		trail, err := Open(Options{Store: o, Source: "serve"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var seen []string
+		trail.Tap(func(events []*audit.Event) {
+			for _, e := range events {
+				if strings.Contains(string(e.Request), planted) {
+					t.Errorf("%s: not redacted: %s", name, e.Request)
+				}
+				if r := trail.Reader(); r != nil && len(scan(t, r)) != len(seen)+1 {
+					t.Errorf("%s: %s is seen before it is kept", name, e.Name)
+				}
+				seen = append(seen, e.Name)
+			}
+		})
+		b := trail.Backend(nil)
+		if trail.Webhook(1000) == nil || !b.ProcessEvents(secretEvent("one")) || !b.ProcessEvents(secretEvent("two")) || strings.Join(seen, " ") != "one two" {
+			t.Errorf("%s: seen %v", name, seen)
+		}
+		if err := trail.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if o.DataDir != "" && b.ProcessEvents(secretEvent("late")) || o.DataDir != "" && len(seen) != 2 {
+			t.Errorf("%s: what is not kept is seen: %v", name, seen)
+		}
+	}
+}
+
 // logs is a collector that holds what it is sent.
 type logs struct {
 	collector.UnimplementedLogsServiceServer
