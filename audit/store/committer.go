@@ -143,7 +143,7 @@ func (s *Store) startPart() error {
 	file, err := s.options.create(path)
 	if err == nil {
 		var w *wal.Writer
-		if w, err = wal.NewWriter(file, s.encoder); err == nil {
+		if w, err = wal.NewWriter(file); err == nil {
 			err = syncDir(s.dir.wal())
 		}
 		if err == nil {

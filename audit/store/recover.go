@@ -40,7 +40,7 @@ func (s *Store) recover() error {
 		if err != nil {
 			return fmt.Errorf("open audit store: %w", err)
 		}
-		if p.file, err = wal.Continue(file, content.Size, s.encoder); err != nil {
+		if p.file, err = wal.Continue(file, content.Size); err != nil {
 			file.Close()
 			return fmt.Errorf("open audit store: %w", err)
 		}

@@ -11,12 +11,9 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/gatehouse-io/gatehouse/audit"
 	"github.com/gatehouse-io/gatehouse/audit/chain"
 	"github.com/gatehouse-io/gatehouse/audit/store/catalog"
-	"github.com/gatehouse-io/gatehouse/audit/store/wal"
 )
 
 // Store is an audit store that this process writes. It is an audit.Sink and an
@@ -26,7 +23,6 @@ type Store struct {
 	options Options
 	lock    *os.File // held until Close
 	seed    maphash.Seed
-	encoder *zstd.Encoder
 
 	queue    *queue
 	losses   losses
@@ -127,9 +123,6 @@ func lockStore(dir string, options Options) (*Store, error) {
 
 // load reads what is in the folder.
 func (s *Store) load() (err error) {
-	if s.encoder, err = wal.NewEncoder(); err != nil {
-		return fmt.Errorf("open audit store: %w", err)
-	}
 	if s.manifest, err = openManifest(s.dir.manifest()); err != nil {
 		return fmt.Errorf("open audit store: %w", err)
 	}
@@ -159,9 +152,6 @@ func (s *Store) release() (err error) {
 	}
 	if s.manifest != nil {
 		err = errors.Join(err, s.manifest.close())
-	}
-	if s.encoder != nil {
-		err = errors.Join(err, s.encoder.Close())
 	}
 	return errors.Join(err, s.lock.Close())
 }

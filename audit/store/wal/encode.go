@@ -72,7 +72,7 @@ func appendText(to []byte, s string) []byte {
 }
 
 func appendWord(to []byte, s string) []byte {
-	if place, ok := wordPlace[s]; ok {
+	if place, ok := wordPlace(s); ok {
 		return append(to, place)
 	}
 	s = valid(s)

@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"hash/crc32"
 	"os"
+	"slices"
 
-	"github.com/klauspost/compress/zstd"
+	"github.com/klauspost/compress/s2"
 )
 
 // Kind says what a frame holds.
@@ -19,6 +20,11 @@ const (
 	Events Kind = 1
 	// Gap is a gap as JSON; one without an end goes on until the next of its reason.
 	Gap Kind = 2
+
+	// packed is set in the kind of a frame whose payload is a block of S2. A writer under
+	// load makes a frame of one event or of a few, and zstd spends more on the tables of
+	// such a frame than on its content. A frame without it is one of zstd.
+	packed Kind = 0x80
 )
 
 // MaxFrame bounds the payload of a frame before it is compressed. A bigger one is not
@@ -48,24 +54,17 @@ type Writer struct {
 	file    File
 	size    int64 // up to here the file is whole frames
 	scratch []byte
-	encoder *zstd.Encoder
-}
-
-// NewEncoder makes what a Writer compresses with; it outlives many Writers.
-func NewEncoder() (*zstd.Encoder, error) {
-	return zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
-		zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<20), zstd.WithEncoderCRC(false))
 }
 
 // NewWriter begins a file that is empty.
-func NewWriter(file File, encoder *zstd.Encoder) (*Writer, error) {
-	w := &Writer{file: file, encoder: encoder}
+func NewWriter(file File) (*Writer, error) {
+	w := &Writer{file: file}
 	return w, w.put([]byte(fileHeader))
 }
 
 // Continue goes on with a file whose first size bytes are whole frames (Content.Size).
-func Continue(file File, size int64, encoder *zstd.Encoder) (*Writer, error) {
-	w := &Writer{file: file, size: size, encoder: encoder}
+func Continue(file File, size int64) (*Writer, error) {
+	w := &Writer{file: file, size: size}
 	if size < int64(len(fileHeader)) {
 		w.size = 0
 		if err := w.cut(); err != nil {
@@ -108,10 +107,10 @@ func (w *Writer) Write(kind Kind, payload []byte) error {
 	if len(payload) > MaxFrame {
 		return fmt.Errorf("write write-ahead log: frame of %d bytes, at most %d are possible", len(payload), MaxFrame)
 	}
-	b := append(w.scratch[:0], frameMagic...)
-	b = append(b, make([]byte, 8)...)
-	b = append(b, byte(kind))
-	b = w.encoder.EncodeAll(payload, b)
+	const body = frameHeader + 1
+	b := slices.Grow(w.scratch[:0], body+s2.MaxEncodedLen(len(payload)))
+	b = append(append(b, frameMagic...), 0, 0, 0, 0, 0, 0, 0, 0, byte(kind|packed))
+	b = b[:body+len(s2.Encode(b[body:cap(b)], payload))]
 	binary.LittleEndian.PutUint32(b[len(frameMagic):], uint32(len(b)-frameHeader))
 	binary.LittleEndian.PutUint32(b[len(frameMagic)+4:], crc32.Checksum(b[frameHeader:], castagnoli))
 	err := w.put(b)

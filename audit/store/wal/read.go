@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -140,11 +141,26 @@ func next(data []byte, decoder *zstd.Decoder) (Frame, int, state) {
 	if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(data[len(frameMagic)+4:]) {
 		return Frame{}, frameHeader + length, damaged
 	}
-	payload, err := decoder.DecodeAll(body[1:], nil)
+	payload, err := unpack(Kind(body[0]), body[1:], decoder)
 	if err != nil {
 		return Frame{}, frameHeader + length, damaged
 	}
-	return Frame{Kind: Kind(body[0]), Payload: payload}, frameHeader + length, whole
+	return Frame{Kind: Kind(body[0]) &^ packed, Payload: payload}, frameHeader + length, whole
+}
+
+// unpack is the payload of a frame, which has MaxFrame bytes at most.
+func unpack(kind Kind, body []byte, decoder *zstd.Decoder) ([]byte, error) {
+	if kind&packed == 0 {
+		return decoder.DecodeAll(body, nil)
+	}
+	n, err := s2.DecodedLen(body)
+	if err != nil {
+		return nil, err
+	}
+	if n > MaxFrame {
+		return nil, s2.ErrTooLarge
+	}
+	return s2.Decode(nil, body)
 }
 
 // resume is where the next frame begins at or after a place; -1 for nowhere.

@@ -2,7 +2,9 @@ package wal
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -10,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/gatehouse-io/gatehouse/audit"
 )
@@ -130,11 +134,7 @@ func written(t testing.TB, frames int) (path string, sizes []int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	encoder, err := NewEncoder()
-	if err != nil {
-		t.Fatal(err)
-	}
-	w, err := NewWriter(f, encoder)
+	w, err := NewWriter(f)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,8 +219,7 @@ func TestWriterGoesOnBehindATornTail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	encoder, _ := NewEncoder()
-	w, err := Continue(f, c.Size, encoder)
+	w, err := Continue(f, c.Size)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,6 +263,34 @@ func TestDamageCostsItselfAlone(t *testing.T) {
 	data[len(data)-1] ^= 1
 	if c, err := Read(bytes.NewReader(data), int64(len(data)), 0); err != nil || len(c.Frames) != 2 || len(c.Damaged) != 1 || c.Torn != 0 {
 		t.Errorf("%+v %v", c, err)
+	}
+}
+
+// TestFramesOfZstd holds the form that earlier versions wrote, beside that of today, and
+// a frame that says it is larger than any.
+func TestFramesOfZstd(t *testing.T) {
+	path, _ := written(t, 1)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	frame := func(kind Kind, body []byte) []byte {
+		body = append([]byte{byte(kind)}, body...)
+		f := binary.LittleEndian.AppendUint32([]byte(frameMagic), uint32(len(body)))
+		return append(binary.LittleEndian.AppendUint32(f, crc32.Checksum(body, castagnoli)), body...)
+	}
+	data = append(data, frame(Events|packed, binary.AppendUvarint(nil, MaxFrame+1))...)
+	data = append(data, frame(Events, z.EncodeAll(payload(7), nil))...)
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := ReadPath(path)
+	if err != nil || fmt.Sprint(numbers(t, c)) != "[0 7]" || len(c.Damaged) != 1 || c.Damaged[0].Before != 1 {
+		t.Errorf("%v %v, damaged %v", numbers(t, c), err, c.Damaged)
 	}
 }
 

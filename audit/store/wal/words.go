@@ -23,10 +23,27 @@ var words = [...]string{
 // word has the number wordLimit+n.
 const wordLimit = 64
 
-var wordPlace = func() map[string]byte {
-	places := make(map[string]byte, len(words))
+// longestWord is the longest of words.
+const longestWord = 49
+
+// wordPlaces are the places of words by their length: a handful of each, which are
+// compared faster than any of them is hashed.
+var wordPlaces = func() (places [longestWord + 1][]byte) {
 	for i, w := range words {
-		places[w] = byte(i)
+		places[len(w)] = append(places[len(w)], byte(i))
 	}
 	return places
 }()
+
+// wordPlace is where a text is among words.
+func wordPlace(s string) (place byte, ok bool) {
+	if len(s) > longestWord {
+		return 0, false
+	}
+	for _, i := range wordPlaces[len(s)] {
+		if words[i] == s {
+			return i, true
+		}
+	}
+	return 0, false
+}
