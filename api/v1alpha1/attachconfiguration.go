@@ -26,7 +26,9 @@ type AttachConfiguration struct {
 	Authentication AttachAuthenticationOptions `json:"authentication,omitempty"`
 	Admission      AttachAdmissionOptions      `json:"admission,omitempty"`
 	Audit          AttachAuditOptions          `json:"audit,omitempty"`
+	Detection      DetectionOptions            `json:"detection,omitempty"`
 	Limits         AttachLimits                `json:"limits,omitempty"`
+	Tracing        TracingOptions              `json:"tracing,omitempty"`
 	Logging        LoggingOptions              `json:"logging,omitempty"`
 }
 

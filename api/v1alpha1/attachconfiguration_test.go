@@ -2,7 +2,6 @@ package v1alpha1
 
 import (
 	"bytes"
-	"reflect"
 	"strings"
 	"testing"
 
@@ -99,7 +98,7 @@ func TestAttachIsReadAsStrictly(t *testing.T) {
 // TestAttachFields holds that every path is resolved, and every field documented
 // or after one whose comment speaks of both.
 func TestAttachFields(t *testing.T) {
-	cfg := &AttachConfiguration{}
+	cfg := &AttachConfiguration{Detection: oneSinkEach()}
 	known := map[*string]bool{}
 	for _, p := range attachPaths(cfg) {
 		known[p] = true
@@ -108,14 +107,9 @@ func TestAttachFields(t *testing.T) {
 		if attachFieldDocs[p] == "" && p != "apiVersion" && p != "kind" && p != "tls.keyFile" {
 			t.Errorf("%s has no comment", p)
 		}
-		v := reflect.ValueOf(cfg).Elem()
-		typ := v.Type()
-		for _, name := range strings.Split(p, ".") {
-			m := memberNamed(members(typ), name)
-			v, typ = v.FieldByIndex(m.index), m.typ
-		}
-		path := strings.HasSuffix(p, "File") || strings.HasSuffix(p, "Dir") || strings.HasSuffix(p, "kubeconfig")
-		if path != (v.Kind() == reflect.String && known[v.Addr().Interface().(*string)]) {
+		v := at(cfg, p)
+		path := strings.HasSuffix(p, "File") || strings.HasSuffix(p, "Dir") || strings.HasSuffix(p, "kubeconfig") || strings.HasSuffix(p, "files[].path")
+		if s, ok := v.Addr().Interface().(*string); path != (ok && known[s]) {
 			t.Errorf("%s: that it is resolved is %v, want %v", p, !path, path)
 		}
 	}

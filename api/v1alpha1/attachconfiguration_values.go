@@ -19,7 +19,7 @@ func ReadAttachConfiguration(path string) (*AttachConfiguration, *Source, error)
 
 // attachPaths returns every field that names a file or a folder.
 func attachPaths(cfg *AttachConfiguration) []*string {
-	return []*string{
+	return append(cfg.Detection.paths(),
 		&cfg.Cluster.Kubeconfig,
 		&cfg.TLS.CertFile,
 		&cfg.TLS.KeyFile,
@@ -30,7 +30,8 @@ func attachPaths(cfg *AttachConfiguration) []*string {
 		&cfg.Admission.ExternalData.CertFile,
 		&cfg.Admission.ExternalData.KeyFile,
 		&cfg.Audit.Store.DataDir,
-	}
+		&cfg.Tracing.CAFile,
+	)
 }
 
 // SetAttachDefaults fills in the documented default of every field that is not
@@ -52,10 +53,15 @@ func SetAttachDefaults(cfg *AttachConfiguration) {
 	setDefaultPointer(&cfg.Admission.ExemptNamespaces, []string{metav1.NamespaceSystem})
 	cfg.Admission.ExternalData.setDefaults()
 	cfg.Audit.Store.setDefaults()
+	cfg.Detection.setDefaults()
+	if !cfg.Audit.Store.Disabled {
+		cfg.Detection.setDataDir(cfg.Audit.Store.DataDir)
+	}
 	setDefaultPointer(&cfg.Audit.RequestSize, resource.MustParse("64Mi"))
 	setDefaultPointer(&cfg.Limits.RequestSize, resource.MustParse("3Mi"))
 	setDefault(&cfg.Limits.ConcurrentReviews, 1000)
 	setDefaultPointer(&cfg.Limits.ReviewTimeout, metav1.Duration{Duration: 10 * time.Second})
+	setDefaultPointer(&cfg.Tracing.SamplingRatePerMillion, 10000)
 	setDefault(&cfg.Logging.Format, "text")
 	setDefault(&cfg.Logging.Level, "warning")
 }
@@ -95,7 +101,9 @@ func ValidateAttach(cfg *AttachConfiguration) field.ErrorList {
 	if q := cfg.Audit.RequestSize; q != nil {
 		v.size(q, field.NewPath("audit", "requestSize"))
 	}
+	v.detection(&cfg.Detection, field.NewPath("detection"))
 	v.attachLimits(&cfg.Limits, field.NewPath("limits"))
+	v.tracing(&cfg.Tracing, field.NewPath("tracing"))
 	v.logging(&cfg.Logging, field.NewPath("logging"))
 	return v.errs
 }

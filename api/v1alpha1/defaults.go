@@ -81,6 +81,7 @@ func SetDefaults(cfg *ServeConfiguration, getenv func(string) string) error {
 	setDefault(&cfg.Audit.MaxBackups, 10)
 	cfg.Admission.ExternalData.setDefaults()
 	cfg.Audit.Store.setDefaults()
+	cfg.Detection.setDefaults()
 
 	setDefaultPointer(&cfg.Tracing.SamplingRatePerMillion, 10000)
 
@@ -98,6 +99,7 @@ func SetDefaults(cfg *ServeConfiguration, getenv func(string) string) error {
 	setDefault(&cfg.Audit.LogFile, filepath.Join(cfg.DataDir, "audit", "audit.log"))
 	if !cfg.Audit.Store.Disabled {
 		setDefault(&cfg.Audit.Store.DataDir, filepath.Join(cfg.DataDir, "audit", "store"))
+		cfg.Detection.setDataDir(cfg.DataDir) // there is nothing else to look at
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func TestSetDefaultsKeeps(t *testing.T) {
 	before := mustParse(t, seeds["all"])
 	for _, p := range fieldPaths(serveConfigurationType, "") {
 		was, is := at(before, p), at(cfg, p)
-		if isLeaf(deref(was.Type())) && !was.IsZero() && !equality.Semantic.DeepEqual(was.Interface(), is.Interface()) {
+		if typ := deref(was.Type()); isLeaf(typ) && !isSections(typ) && !was.IsZero() && !equality.Semantic.DeepEqual(was.Interface(), is.Interface()) {
 			t.Errorf("%s became %v", p, is)
 		}
 	}
@@ -79,12 +79,16 @@ func TestSetDefaultsWithoutHome(t *testing.T) {
 	}
 }
 
-// at returns the field of a path, behind pointers.
-func at(cfg *ServeConfiguration, path string) reflect.Value {
+// at returns the field of a path, behind pointers; of lists, that of the first item.
+func at(cfg any, path string) reflect.Value {
 	v := reflect.ValueOf(cfg).Elem()
 	for name := range strings.SplitSeq(path, ".") {
+		name, item := strings.CutSuffix(name, "[]")
 		v = reflect.Indirect(v)
 		v = v.FieldByIndex(memberNamed(members(v.Type()), name).index)
+		if item {
+			v = v.Index(0)
+		}
 	}
 	return v
 }

@@ -32,6 +32,18 @@ admission:
   podSecurity: {enforce: privileged, exemptNamespaces: [kube-system, x]}
 encryption: {secretSizeWarning: 0}
 audit: {maxAgeDays: 1, maxBackups: -1}
+detection:
+  rules: ["*", -exec]
+  runbookBaseURL: https://runbooks.example.com
+  alerts:
+    groupWait: 5s
+    alertmanagers: [{url: "https://am:9093", caFile: a, bearerTokenFile: b, minSeverity: high}]
+    webhooks: [{url: "https://hook/?a={b},[c]", secretFile: s}, {url: "https://hook/2", secretFile: s}]
+    slack: [{urlFile: u}]
+    syslog: [{network: udp, address: "h:514"}]
+    files: [{path: alerts.jsonl}]
+    events: {disabled: false}
+  response: {mode: DryRun, duration: 5m, rules: [{rule: exec, create: Revocation}]}
 tracing: {endpoint: "localhost:4317", samplingRatePerMillion: 0}
 logging: {format: json}
 featureGates: {"yes": true, B: false, "": true, "a b": true}
@@ -44,6 +56,8 @@ controllers: ["~", "", "1", "1_0", "0x1", "1:30", "2001-01-01", ".inf", "<<", "-
 `,
 	"words":     header + "controllers: [\"~\", \"\", \"1\", \"1_0\", \"0x1\", \"1:30\", \"2001-01-01\", \".inf\", \"<<\", \"-\", \"a: b\", \"a #b\", \"!x\", \"&a\", é, \"\\\\\", \"=\", \"%\", y, \"\\0\\x7f\\u2028\\u0085\\ufeff\\U0001F600\"]\n",
 	"block":     header + "dataDir: |\n   a\n    b\n\nlisten: >-\n  c\n  d\n",
+	"items":     header + "detection: {alerts: {files: [{}, {path: \"a: b\"}], slack: []}, response: {rules: [{rule: x}]}}\n",
+	"no items":  header + "detection: {alerts: {files: [null, a], slack: {}}}\n",
 	"sizes":     header + "etcd: {quotaBackend: 1e3}\nencryption: {secretSizeWarning: 12345678901234567890}\n",
 	"small":     header + "etcd: {quotaBackend: 0.5n}\nencryption: {secretSizeWarning: -.5}\n",
 	"webhook":   header + "authentication: {webhook: {}}\n",

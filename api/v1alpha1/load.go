@@ -80,7 +80,7 @@ func resolve(paths []*string, dir string) {
 
 // paths returns every field that names a file or a folder.
 func paths(cfg *ServeConfiguration) []*string {
-	all := []*string{
+	all := append(cfg.Detection.paths(),
 		&cfg.DataDir,
 		&cfg.TLS.CertFile,
 		&cfg.TLS.KeyFile,
@@ -101,7 +101,8 @@ func paths(cfg *ServeConfiguration) []*string {
 		&cfg.Audit.PolicyFile,
 		&cfg.Audit.LogFile,
 		&cfg.Audit.Store.DataDir,
-	}
+		&cfg.Tracing.CAFile,
+	)
 	if w := cfg.Authentication.Webhook; w != nil {
 		all = append(all, &w.ConfigFile)
 	}

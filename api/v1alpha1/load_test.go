@@ -37,14 +37,14 @@ authentication: {webhook: {configFile: w.yaml}}
 
 // TestPathsAreComplete finds every field whose name says it is a path.
 func TestPathsAreComplete(t *testing.T) {
-	cfg := &ServeConfiguration{Authentication: AuthenticationOptions{Webhook: &AuthenticationWebhook{}}}
+	cfg := &ServeConfiguration{Authentication: AuthenticationOptions{Webhook: &AuthenticationWebhook{}}, Detection: oneSinkEach()}
 	known := map[*string]bool{}
 	for _, p := range paths(cfg) {
 		known[p] = true
 	}
 	count := 0
 	for _, p := range fieldPaths(serveConfigurationType, "") {
-		if v := at(cfg, p); v.Kind() == reflect.String && (strings.HasSuffix(p, "File") || strings.HasSuffix(p, "Dir")) {
+		if v := at(cfg, p); v.Kind() == reflect.String && (strings.HasSuffix(p, "File") || strings.HasSuffix(p, "Dir") || strings.HasSuffix(p, "files[].path")) {
 			count++
 			if !known[v.Addr().Interface().(*string)] {
 				t.Errorf("%s is not resolved", p)

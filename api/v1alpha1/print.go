@@ -66,6 +66,11 @@ func (p *printer) fields(v reflect.Value, path, indent string) {
 		switch u := deref(m.typ); {
 		case isUnset(f) && !m.required:
 			fmt.Fprintf(&p.out, "%s#%s: %s\n", indent, m.name, placeholder(m.typ))
+		case isSections(u):
+			fmt.Fprintf(&p.out, "%s%s:\n", indent, m.name)
+			for i := range f.Len() {
+				p.item(f.Index(i), indent)
+			}
 		case isLeaf(u):
 			fmt.Fprintf(&p.out, "%s%s: %s\n", indent, m.name, p.leaf(reflect.Indirect(f)))
 		default:
@@ -73,6 +78,18 @@ func (p *printer) fields(v reflect.Value, path, indent string) {
 			p.fields(reflect.Indirect(f), at, indent+"  ")
 		}
 	}
+}
+
+// item prints an item of a list of sections, without documentation: that of the list
+// stands above the first.
+func (p *printer) item(v reflect.Value, indent string) {
+	var fields []string
+	for _, m := range members(v.Type()) {
+		if f := v.FieldByIndex(m.index); m.required || !f.IsZero() {
+			fields = append(fields, m.name+": "+p.leaf(reflect.Indirect(f)))
+		}
+	}
+	fmt.Fprintf(&p.out, "%s- {%s}\n", indent, strings.Join(fields, ", "))
 }
 
 // isUnset reports whether a field has no value of its own. A boolean that is no

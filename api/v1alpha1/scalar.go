@@ -70,6 +70,8 @@ func (d *decoder) wrongType(n *yaml.Node, t reflect.Type, path string) {
 	switch {
 	case t.Kind() == reflect.String && scalar && !isNull(n):
 		hint = "put it in quotes: " + strconv.Quote(clip(n.Value))
+	case isSections(t):
+		hint = `write a list, each item with its fields: "- name: value"`
 	case t.Kind() == reflect.Slice && scalar:
 		hint = `write a list: ["…", "…"]`
 	case t.Kind() == reflect.Bool && scalar:

@@ -28,6 +28,9 @@ func isLeaf(t reflect.Type) bool {
 	return t.Kind() != reflect.Struct || reflect.PointerTo(t).Implements(unmarshalerType)
 }
 
+// isSections reports whether a file writes a value of type t as a list of mappings.
+func isSections(t reflect.Type) bool { return t.Kind() == reflect.Slice && !isLeaf(t.Elem()) }
+
 // members returns the fields of a struct type in the order they are declared,
 // those of inlined structs among them.
 func members(t reflect.Type) []member {
@@ -50,7 +53,8 @@ func members(t reflect.Type) []member {
 	return all
 }
 
-// fieldPaths returns the path of every field below t, outer ones first.
+// fieldPaths returns the path of every field below t, outer ones first. That of a field
+// of a list's items is "webhooks[].url".
 func fieldPaths(t reflect.Type, prefix string) []string {
 	var paths []string
 	for _, m := range members(t) {
@@ -58,6 +62,8 @@ func fieldPaths(t reflect.Type, prefix string) []string {
 		paths = append(paths, p)
 		if u := deref(m.typ); !isLeaf(u) {
 			paths = append(paths, fieldPaths(u, p)...)
+		} else if isSections(u) {
+			paths = append(paths, fieldPaths(u.Elem(), p+"[]")...)
 		}
 	}
 	return paths
@@ -84,6 +90,9 @@ func want(t reflect.Type) string {
 		return "a size such as 64Ki or 8Gi"
 	case reflect.TypeFor[metav1.Duration]():
 		return "a duration such as 30s or 2m"
+	}
+	if isSections(t) {
+		return "a list of mappings"
 	}
 	switch t.Kind() {
 	case reflect.String:

@@ -41,6 +41,7 @@ type ServeConfiguration struct {
 	Admission      AdmissionOptions      `json:"admission,omitempty"`
 	Encryption     EncryptionOptions     `json:"encryption,omitempty"`
 	Audit          AuditOptions          `json:"audit,omitempty"`
+	Detection      DetectionOptions      `json:"detection,omitempty"`
 	Tracing        TracingOptions        `json:"tracing,omitempty"`
 	Logging        LoggingOptions        `json:"logging,omitempty"`
 
@@ -292,6 +293,15 @@ type AuditStoreOptions struct {
 type TracingOptions struct {
 	// Endpoint is host:port of an OTLP gRPC collector. Default: none.
 	Endpoint string `json:"endpoint,omitempty"`
+
+	// CAFile holds the CAs (PEM) that the collector's certificate must verify
+	// against. Default: the system's, and no TLS where the collector is on this
+	// machine.
+	CAFile string `json:"caFile,omitempty"`
+
+	// Insecure sends to a collector on another machine without TLS. Default: false.
+	Insecure bool `json:"insecure,omitempty"`
+
 	// SamplingRatePerMillion is how many of a million requests begin a trace of
 	// their own. Default: 10000.
 	SamplingRatePerMillion *int32 `json:"samplingRatePerMillion,omitempty"`

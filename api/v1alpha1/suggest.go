@@ -3,14 +3,19 @@ package v1alpha1
 import (
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 )
+
+// subscripts matches those of items in the path of a field.
+var subscripts = regexp.MustCompile(`\[\d+\]`)
 
 // suggest returns the hint for a field name that is not known below prefix: the
 // name that was probably meant, looked for first at the same level, then
 // anywhere in the file, first with the same letters, then nearly so.
 func suggest(root reflect.Type, prefix, name string) string {
+	prefix = subscripts.ReplaceAllString(prefix, "[]")
 	var here, elsewhere []string
 	for _, p := range fieldPaths(root, "") {
 		if parent, _ := splitPath(p); parent == prefix {

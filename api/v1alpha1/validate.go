@@ -265,11 +265,19 @@ func (v *validator) rest(cfg *ServeConfiguration) {
 	}
 	v.auditStore(&cfg.Audit.Store, field.NewPath("audit", "store"))
 	v.collector(cfg.Audit.OTLPEndpoint, field.NewPath("audit", "otlpEndpoint"))
-	v.collector(cfg.Tracing.Endpoint, field.NewPath("tracing", "endpoint"))
-	if r := cfg.Tracing.SamplingRatePerMillion; r != nil && (*r < 0 || *r > 1_000_000) {
-		v.add(field.Invalid(field.NewPath("tracing", "samplingRatePerMillion"), *r, "want a number from 0 to 1000000"))
-	}
+	v.detection(&cfg.Detection, field.NewPath("detection"))
+	v.tracing(&cfg.Tracing, field.NewPath("tracing"))
 	v.logging(&cfg.Logging, field.NewPath("logging"))
+}
+
+func (v *validator) tracing(o *TracingOptions, p *field.Path) {
+	v.collector(o.Endpoint, p.Child("endpoint"))
+	if o.Insecure && o.CAFile != "" {
+		v.add(field.Forbidden(p.Child("caFile"), "has no effect: tracing.insecure sends without TLS"))
+	}
+	if r := o.SamplingRatePerMillion; r != nil && (*r < 0 || *r > 1_000_000) {
+		v.add(field.Invalid(p.Child("samplingRatePerMillion"), *r, "want a number from 0 to 1000000"))
+	}
 }
 
 func (v *validator) logging(o *LoggingOptions, p *field.Path) {

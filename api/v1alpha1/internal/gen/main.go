@@ -3,8 +3,8 @@
 //
 //	go run ./internal/gen -kind ServeConfiguration -go zz_generated.fielddocs.go -markdown serve-configuration.md
 //
-// It reads the kind's file in the working directory, serveconfiguration.go for
-// the sections that kinds share, and is run by go generate. A comment speaks of fields by their Go names; in what gen writes
+// It reads the kind's file in the working directory, serveconfiguration.go and
+// detectionoptions.go for the sections that kinds share, and is run by go generate. A comment speaks of fields by their Go names; in what gen writes
 // they carry the names a file spells them with.
 package main
 
@@ -39,11 +39,13 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	own, err := parse(source)
-	if err != nil {
-		log.Fatal(err)
+	for _, file := range []string{"detectionoptions.go", source} {
+		own, err := parse(file)
+		if err != nil {
+			log.Fatal(err)
+		}
+		maps.Copy(structs, own)
 	}
-	maps.Copy(structs, own)
 	entries := walk(structs, *kind, "")
 	if *goFile != "" {
 		write(*goFile, goTable(*kind, *table, entries))
@@ -129,14 +131,18 @@ func walk(structs map[string]structType, name, prefix string) []entry {
 	st := structs[name]
 	for _, f := range st.fields {
 		path := prefix + f.name
-		inner, section := structs[strings.TrimPrefix(f.typ, "*")]
+		item, list := strings.CutPrefix(strings.TrimPrefix(f.typ, "*"), "[]")
+		inner, section := structs[item]
 		doc := f.doc
 		if doc == "" && section {
 			doc = theseSettings.ReplaceAllString(inner.doc, "These settings ")
 		}
 		all = append(all, entry{path, f.typ, fileNames(doc, st.fields), section})
+		if section && list {
+			path += "[]"
+		}
 		if section {
-			all = append(all, walk(structs, strings.TrimPrefix(f.typ, "*"), path+".")...)
+			all = append(all, walk(structs, item, path+".")...)
 		}
 	}
 	return all
@@ -194,10 +200,13 @@ func page(kind, source, doc string, entries []entry) []byte {
 
 func typeName(e entry) string {
 	if e.section {
+		if strings.HasPrefix(e.typ, "[]") {
+			return "list of sections"
+		}
 		return "section"
 	}
 	switch strings.TrimPrefix(e.typ, "*") {
-	case "string":
+	case "string", "DetectionSeverity":
 		return "string"
 	case "bool":
 		return "boolean"
