@@ -15,6 +15,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/request/websocket"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	certutil "k8s.io/client-go/util/cert"
+	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 	"github.com/gatehouse-io/gatehouse/authn"
@@ -32,10 +33,20 @@ type requestAuthenticator interface {
 // newAuthenticationGates puts around upstream's authenticators what they lack:
 // a token file that is read again, the paths that an anonymous request may
 // reach, names that are nobody's to take, and, outermost, revocation.
-func newAuthenticationGates(ctx context.Context, cfg *v1alpha1.ServeConfiguration, generic *genericapiserver.Config, kinds *kindInformers, keys *pki.PKI) (authenticator.Request, error) {
+func newAuthenticationGates(ctx context.Context, cfg *v1alpha1.ServeConfiguration, generic *genericapiserver.Config, kinds *kindInformers, keys *pki.PKI, m *meters) (authenticator.Request, error) {
 	gates := generic.Authentication.Authenticator
 	if path := cfg.Authentication.TokenFile; path != "" {
-		tokens, err := tokenfile.New(path, tokenfile.Options{})
+		reloads.Watch(tokenFile)
+		tokens, err := tokenfile.New(path, tokenfile.Options{
+			OnError: func(err error) {
+				reloads.Count(tokenFile, err)
+				klog.ErrorS(err, "The changed token file is not taken, the tokens before stay in force")
+			},
+			OnReload: func(n int) {
+				reloads.Count(tokenFile, nil)
+				klog.InfoS("The token file has changed and is in force", "file", path, "tokens", n)
+			},
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -54,8 +65,18 @@ func newAuthenticationGates(ctx context.Context, cfg *v1alpha1.ServeConfiguratio
 	gates = revocation.ReservedNames(gates)
 
 	opts := revocation.Options{Registry: revocation.NewRegistry(revocation.RegistryOptions{})}
+	var crl *revocation.CRLFile
 	if path := cfg.Authentication.ClientCRLFile; path != "" {
-		crl, err := revocation.OpenCRL(revocation.CRLOptions{
+		reloads.Watch(crlFile)
+		crl, err = revocation.OpenCRL(revocation.CRLOptions{
+			OnError: func(err error) {
+				reloads.Count(crlFile, err)
+				klog.ErrorS(err, "The certificate revocation lists are not as they should be", "file", path)
+			},
+			OnReload: func(n int) {
+				reloads.Count(crlFile, nil)
+				klog.InfoS("The CRL file has changed and is in force", "file", path, "revoked", n)
+			},
 			Path:    path,
 			Expired: revocation.ExpiredCRL(cfg.Authentication.ExpiredCRL),
 			CAs: func() []*x509.Certificate {
@@ -75,7 +96,8 @@ func newAuthenticationGates(ctx context.Context, cfg *v1alpha1.ServeConfiguratio
 	if err != nil {
 		return nil, err
 	}
-	return authn.Record(revoked), nil
+	m.ofAuthentication(cached, opts.Registry, crl)
+	return authn.Record(m.authn.Requests(revoked, isRevoked)), nil
 }
 
 // proxyHeaders are the names of the headers that a front proxy speaks through.

@@ -37,6 +37,7 @@ import (
 	"github.com/gatehouse-io/gatehouse/authz/guard"
 	"github.com/gatehouse-io/gatehouse/authz/rbac"
 	"github.com/gatehouse-io/gatehouse/authz/review"
+	"github.com/gatehouse-io/gatehouse/telemetry/meter"
 )
 
 // authorizerChain asks the configured authorizers in their order. Upstream's
@@ -55,6 +56,9 @@ type authorizerChain struct {
 	guards *guard.Authorizer
 	rbac   *rbac.Index
 	synced func() bool // rbac holds all that there was at the start
+
+	// decided counts decisions on requests of others; nil counts nothing.
+	decided *meter.Decisions
 
 	// policies put a reviewed request before admission.
 	policies *policyGate
@@ -314,7 +318,10 @@ func (c *authorizerChain) Authorize(ctx context.Context, a authorizer.Attributes
 	if c.isLoopback(a.GetUser()) {
 		return authorizer.DecisionAllow, loopbackReason, nil
 	}
-	return c.current.Load().Authorize(ctx, a)
+	begun := c.decided.Begin()
+	decision, reason, err := c.current.Load().Authorize(ctx, a)
+	c.decided.End(begun, meter.Authorized(decision, err))
+	return decision, reason, err
 }
 
 // ConditionsAwareAuthorize implements authorizer.Authorizer.
@@ -325,7 +332,22 @@ func (c *authorizerChain) ConditionsAwareAuthorize(ctx context.Context, a author
 	if c.isLoopback(a.GetUser()) {
 		return authorizer.ConditionsAwareDecisionAllow(loopbackReason, nil)
 	}
-	return c.current.Load().ConditionsAwareAuthorize(ctx, a)
+	begun := c.decided.Begin()
+	d := c.current.Load().ConditionsAwareAuthorize(ctx, a)
+	c.decided.End(begun, meter.Authorized(unconditional(d), d.Error()))
+	return d
+}
+
+// unconditional is what a decision is without its conditions: one that has any is no
+// opinion yet.
+func unconditional(d authorizer.ConditionsAwareDecision) authorizer.Decision {
+	switch {
+	case d.IsAllow():
+		return authorizer.DecisionAllow
+	case d.IsDeny():
+		return authorizer.DecisionDeny
+	}
+	return authorizer.DecisionNoOpinion
 }
 
 // EvaluateConditions implements authorizer.Authorizer.

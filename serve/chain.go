@@ -48,7 +48,7 @@ type chain struct {
 // CreateKubeAPIServerConfig. Later is too late: the authorizer is copied into
 // the HTTP filters, the admission initializers, the REST storage and the two
 // delegated servers. awaitStore returns when etcd answers and is seeded.
-func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki.PKI, opts options.CompletedOptions, checks *authorizationChecks, events *auditTrail, awaitStore func() error) (*chain, error) {
+func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki.PKI, opts options.CompletedOptions, checks *authorizationChecks, events *auditTrail, m *meters, awaitStore func() error) (*chain, error) {
 	name, err := cache.NewInformerName("kube-apiserver")
 	if err != nil {
 		return nil, err
@@ -83,6 +83,7 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 		return nil, err
 	}
 	authz.policies = &checks.policies
+	m.ofAuthorizer(authz)
 	generic.ReadyzChecks = append(generic.ReadyzChecks,
 		syncCheck("guards", "the list of Guards has not been read yet", authz.guards.HasSynced),
 		syncCheck("rbac-index", "the roles and their bindings have not been read yet", authz.synced))
@@ -96,11 +97,14 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 		generic.AddHealthChecks(healthz.NamedCheck("poststarthook/"+hook, func(*http.Request) error { return nil }))
 	}
 
-	gates, err := newAuthenticationGates(ctx, cfg, generic, kinds, keys)
+	gates, err := newAuthenticationGates(ctx, cfg, generic, kinds, keys, m)
 	if err != nil {
 		return nil, err
 	}
 	generic.Authentication.Authenticator = gates
+	if err := m.register(); err != nil {
+		return nil, err
+	}
 
 	policy, err := audit.NewPolicy(audit.DefaultPolicy)
 	if err != nil {

@@ -24,10 +24,12 @@ func loadAndWatch(ctx context.Context, what, path, mend string, load func([]byte
 		}
 		return &StartError{Problem: fmt.Sprintf("%s %s is not usable: %v", what, path, err), Mend: mend}
 	}
+	reloads.Watch(what)
 	go watcher.Run(ctx, func(data []byte, err error) {
 		if err == nil {
 			err = load(data)
 		}
+		reloads.Count(what, err)
 		if err != nil {
 			klog.Errorf("%s %s is not read again, the one before stays in force: %v", what, path, err)
 			return

@@ -99,6 +99,7 @@ func run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return err
 	}
+	measured := newMeters(cfg, dir, keys, listener)
 	events := &auditTrail{}
 	defer events.close()
 	phase("keys are there")
@@ -124,7 +125,7 @@ func run(ctx context.Context, opts Options) error {
 		if err != nil {
 			return nil, err
 		}
-		return buildChain(inner, cfg, keys, completed, checks, events, func() error {
+		return buildChain(inner, cfg, keys, completed, checks, events, measured, func() error {
 			phase("API server is configured")
 			defer phase("store is seeded")
 			return await()
@@ -161,13 +162,17 @@ func run(ctx context.Context, opts Options) error {
 	})
 	go events.trail.Run(inner)
 	go keys.Run(inner, func(name string) { klog.Infof("certificate %s is renewed", name) },
-		func(err error) { klog.Errorf("certificates are not renewed: %v", err) })
+		func(err error) {
+			measured.renewals.Add(1)
+			klog.Errorf("certificates are not renewed: %v", err)
+		})
 
 	prepared, err := built.server.PrepareRun()
 	if err != nil {
 		return fmt.Errorf("prepare API server: %w", err)
 	}
 	phase("API server is prepared")
+	go measured.run(inner)
 	go announce(ctx, opts.Out, cfg, dir, keys, listener, len(chosen), begun)
 	return runUntilDone(ctx, leave, func() bool { return awaitReady(ctx, serverURL(listener), keys.Paths.ClusterCA.Cert) }, prepared.Run)
 }
@@ -282,12 +287,15 @@ func localNames(cfg *v1alpha1.ServeConfiguration, listener net.Listener) []strin
 }
 
 // serverURL is where a client on this machine finds the server.
-func serverURL(listener net.Listener) string {
+func serverURL(listener net.Listener) string { return "https://" + dialable(listener) }
+
+// dialable is the address that a client on this machine connects to.
+func dialable(listener net.Listener) string {
 	addr := *listener.Addr().(*net.TCPAddr)
 	if addr.IP.IsUnspecified() {
 		addr.IP = net.IPv4(127, 0, 0, 1)
 	}
-	return "https://" + addr.String()
+	return addr.String()
 }
 
 // firstServiceIP is the address of the Service default/kubernetes.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/cache"
@@ -37,6 +38,8 @@ type Cache struct {
 	opts     Options
 	// known maps the digest of a chain to an accepted.
 	known *cache.LRUExpireCache
+	// hits and misses are requests whose certificate was looked up.
+	hits, misses atomic.Uint64
 }
 
 type accepted struct {
@@ -77,15 +80,20 @@ func (c *Cache) AuthenticateRequest(req *http.Request) (*authenticator.Response,
 	key := digest(chain)
 	if hit, ok := c.known.Get(key); ok {
 		if a := hit.(accepted); c.opts.Clock.Now().Before(a.ends) {
+			c.hits.Add(1)
 			return a.response, true, nil
 		}
 	}
+	c.misses.Add(1)
 	response, ok, err := c.delegate.AuthenticateRequest(req)
 	if ok && err == nil && response != nil {
 		c.known.Add(key, accepted{response: response, ends: firstEnd(chain)}, c.opts.TTL)
 	}
 	return response, ok, err
 }
+
+// Lookups are how many requests found their certificate, and how many did not.
+func (c *Cache) Lookups() (hits, misses uint64) { return c.hits.Load(), c.misses.Load() }
 
 // otherCredential reports that the certificate may not be what decides.
 func (c *Cache) otherCredential(h http.Header) bool {

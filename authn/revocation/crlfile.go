@@ -157,6 +157,16 @@ func (f *CRLFile) LastError() error {
 	return f.expired()
 }
 
+// NextUpdate is when the first of the lists in force expires; zero where there is none.
+func (f *CRLFile) NextUpdate() (first time.Time) {
+	for _, c := range f.current.Load().lists {
+		if first.IsZero() || c.nextUpdate.Before(first) {
+			first = c.nextUpdate
+		}
+	}
+	return first
+}
+
 // expired names the lists in force that have expired.
 func (f *CRLFile) expired() error {
 	var old []string

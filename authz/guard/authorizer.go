@@ -22,6 +22,9 @@ type Authorizer struct {
 	// is written after New.
 	compilerOnce sync.Once
 
+	// refused counts requests that Guards have refused.
+	refused atomic.Uint64
+
 	// synced is set once the set is known to be whole, and never unset.
 	synced atomic.Bool
 
@@ -108,8 +111,15 @@ func (a *Authorizer) Authorize(ctx context.Context, attributes authorizer.Attrib
 	// Guards came in, and is the same on every replica.
 	slices.SortFunc(touching, func(a, b *rule) int { return cmp.Compare(a.name, b.name) })
 	j := judgement{ctx: ctx, attributes: attributes, recorder: recorder, now: a.opts.Clock.Now()}
-	return j.judge(slices.Compact(touching))
+	decision, reason, err := j.judge(slices.Compact(touching))
+	if decision == authorizer.DecisionDeny {
+		a.refused.Add(1)
+	}
+	return decision, reason, err
 }
+
+// Refused is how many requests Guards have refused.
+func (a *Authorizer) Refused() uint64 { return a.refused.Load() }
 
 // ConditionsAwareAuthorize implements authorizer.Authorizer.
 func (a *Authorizer) ConditionsAwareAuthorize(ctx context.Context, attributes authorizer.Attributes) authorizer.ConditionsAwareDecision {

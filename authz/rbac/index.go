@@ -103,6 +103,13 @@ func (x *Index) Apply(changes ...Change) error {
 	return nil
 }
 
+// Size is how many roles are there or referred to, and how many bindings.
+func (x *Index) Size() (roles, bindings int) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return len(x.roles), len(x.bindings)
+}
+
 func (x *Index) put(s *snapshot, object any, source *gate.Source) {
 	switch o := object.(type) {
 	case *rbacv1.Role:
