@@ -42,6 +42,9 @@ func (p *Policy) Replace(data []byte) error {
 	return nil
 }
 
+// Current is the policy in force. It does not change; what Replace puts in force is another.
+func (p *Policy) Current() audit.PolicyRuleEvaluator { return *p.current.Load() }
+
 // EvaluatePolicyRule implements audit.PolicyRuleEvaluator.
 func (p *Policy) EvaluatePolicyRule(a authorizer.Attributes) audit.RequestAuditConfig {
 	return (*p.current.Load()).EvaluatePolicyRule(a)
