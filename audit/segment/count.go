@@ -66,7 +66,7 @@ func NewTally(by ...string) (*Tally, error) {
 // Add counts the events of a segment that are meant.
 func (t *Tally) Add(ctx context.Context, s *Segment, f audit.Filter) error {
 	var of *counting
-	err := s.matches(ctx, &f, audit.OldestFirst, func(g *rowGroup, rows []int32) (bool, error) {
+	err := s.matches(ctx, &f, audit.OldestFirst, 0, len(s.groups), func(g *rowGroup, rows []int32) (bool, error) {
 		if of == nil || of.group != g {
 			of.finish(t)
 			of = newCounting(g, t.by)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"math"
 	"time"
 
 	"github.com/gatehouse-io/gatehouse/audit"
@@ -18,10 +19,29 @@ var errOrder = errors.New("scan segment: it is damaged: its events are not in or
 // An Event that was yielded stays valid, and is not to be changed; those of one scan
 // share texts.
 func (s *Segment) Scan(ctx context.Context, scan audit.Scan) iter.Seq2[*audit.Event, error] {
+	if !s.beside {
+		return s.scan(ctx, scan, 0, len(s.groups))
+	}
+	// Row groups whose times overlap are read as the files that they come from.
+	var parts []Part
+	for i := range s.groups {
+		first, last, ok := s.groups[i].times()
+		if !ok {
+			first, last = math.MinInt64, math.MaxInt64
+		}
+		parts = append(parts, Part{First: microseconds(first), Last: microseconds(last), Scan: func(ctx context.Context, scan audit.Scan) iter.Seq2[*audit.Event, error] {
+			return s.scan(ctx, scan, i, i+1)
+		}})
+	}
+	return Merge(ctx, parts, scan)
+}
+
+// scan is Scan of some of the row groups, whose times do not overlap.
+func (s *Segment) scan(ctx context.Context, scan audit.Scan, from, to int) iter.Seq2[*audit.Event, error] {
 	return func(yield func(*audit.Event, error) bool) {
 		found, stopped := 0, false
 		var last *audit.Event
-		err := s.matches(ctx, &scan.Filter, scan.Order, func(g *rowGroup, rows []int32) (bool, error) {
+		err := s.matches(ctx, &scan.Filter, scan.Order, from, to, func(g *rowGroup, rows []int32) (bool, error) {
 			for i := range rows {
 				row := rows[i]
 				if scan.Order == audit.NewestFirst {
@@ -51,13 +71,14 @@ func (s *Segment) Scan(ctx context.Context, scan audit.Scan) iter.Seq2[*audit.Ev
 	}
 }
 
-// matches gives to each, window by window, the rows of events that are meant. Rows of a
+// matches looks in row groups, and gives to each, window by window, the rows of events that are meant. Rows of a
 // window ascend; windows are in the order that is asked for.
-func (s *Segment) matches(ctx context.Context, f *audit.Filter, order audit.Order, each func(g *rowGroup, rows []int32) (more bool, err error)) error {
+func (s *Segment) matches(ctx context.Context, f *audit.Filter, order audit.Order, from, to int, each func(g *rowGroup, rows []int32) (more bool, err error)) error {
 	room := make([]int32, 0, window)
-	for i := range s.groups {
+	for k := from; k < to; k++ {
+		i := k
 		if order == audit.NewestFirst {
-			i = len(s.groups) - 1 - i
+			i = to - 1 - (k - from)
 		}
 		g := newRowGroup(&s.groups[i], i)
 		p, err := g.plan(f)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +24,8 @@ type Segment struct {
 	file   *parquet.File
 	groups []group
 	rows   int64
+	// beside says that times of row groups overlap, as those of files that were joined do.
+	beside bool
 }
 
 // group is a row group.
@@ -132,11 +135,31 @@ func (s *Segment) check() error {
 			}
 		}
 	}
+	s.beside = overlap(s.groups)
 	return nil
+}
+
+// overlap reports whether a row group may have an event before, or beside, the last of
+// those in front of it. One without statistics is in order, or the file is damaged.
+func overlap(groups []group) bool {
+	latest := int64(math.MinInt64)
+	for i := range groups {
+		first, last, ok := groups[i].times()
+		if ok && i > 0 && first <= latest {
+			return true
+		}
+		if ok {
+			latest = max(latest, last)
+		}
+	}
+	return false
 }
 
 // Rows are how many events the file has.
 func (s *Segment) Rows() int64 { return s.rows }
+
+// RowGroups are how many parts the file has, each with dictionaries of its own.
+func (s *Segment) RowGroups() int { return len(s.groups) }
 
 // Bytes are how large the file is.
 func (s *Segment) Bytes() int64 { return s.size }
@@ -145,14 +168,14 @@ func (s *Segment) Bytes() int64 { return s.size }
 // where it has none.
 func (s *Segment) Span() (first, last time.Time) {
 	for i := range s.groups {
-		stats := &s.groups[i].chunks[colTime].meta.Statistics
-		if len(stats.MinValue) != 8 || len(stats.MaxValue) != 8 {
+		oldest, newest, ok := s.groups[i].times()
+		if !ok {
 			continue
 		}
 		if first.IsZero() {
-			first = microseconds(int64(binary.LittleEndian.Uint64(stats.MinValue)))
+			first, last = microseconds(oldest), microseconds(newest)
 		}
-		last = microseconds(int64(binary.LittleEndian.Uint64(stats.MaxValue)))
+		first, last = earlier(first, microseconds(oldest)), later(last, microseconds(newest))
 	}
 	return first, last
 }
