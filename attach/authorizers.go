@@ -22,7 +22,7 @@ import (
 // the cluster's own objects. The checks hold once these have been read. Until ctx
 // ends it also takes away grants that have ended, which is what ends the access
 // where the cluster's own RBAC decides, and reports on Guards.
-func newAuthorizer(ctx context.Context, client kubernetes.Interface, objects dynamic.Interface) (authorizer.Authorizer, []Check, error) {
+func newAuthorizer(ctx context.Context, client kubernetes.Interface, objects dynamic.Interface, m *instruments) (authorizer.Authorizer, []Check, error) {
 	typed := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(cluster.WithoutManagedFields))
 	index := rbac.New(rbac.Options{})
 	read, err := index.Watch(ctx, typed.Rbac().V1())
@@ -51,6 +51,7 @@ func newAuthorizer(ctx context.Context, client kubernetes.Interface, objects dyn
 	if err != nil {
 		return nil, nil, fmt.Errorf("join authorizers: %w", err)
 	}
+	m.ofAuthorizer(guards, index)
 	checks := []Check{
 		synced("rbac", "the roles and their bindings", read),
 		synced("guards", "the Guards", guards.HasSynced),

@@ -45,10 +45,12 @@ func newClients(ctx context.Context, file string, names []string) (*clients, err
 	if err != nil {
 		return nil, &StartError{Problem: fmt.Sprintf("client CA file %s: %v", file, err), Mend: "client.caFile (--client-ca) is a PEM file of at least one CA"}
 	}
+	reloads.Watch(clientCAsFile)
 	go watcher.Run(ctx, func(data []byte, err error) {
 		if err == nil {
 			err = load(data)
 		}
+		reloads.Count(clientCAsFile, err)
 		if err != nil {
 			klog.ErrorS(err, "The changed client CA file is not taken, the CAs before stay in force", "file", file)
 		}

@@ -66,10 +66,12 @@ func newJWTTokens(ctx context.Context, file string, audiences []string) (*jwtTok
 		}
 	}
 	j.current.Store(first)
+	reloads.Watch(issuersFile)
 	go watcher.Run(ctx, func(data []byte, err error) {
 		if err == nil {
 			err = j.replace(data)
 		}
+		reloads.Count(issuersFile, err)
 		if err != nil {
 			klog.ErrorS(err, "The changed authentication configuration is not taken, the one before stays in force", "file", file)
 			return

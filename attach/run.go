@@ -21,6 +21,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
+	"github.com/gatehouse-io/gatehouse/telemetry/meter"
 )
 
 const (
@@ -64,12 +65,13 @@ func Run(ctx context.Context, opts RunOptions) error {
 		return fmt.Errorf("make client: %w", err)
 	}
 
-	decide, checks, err := newAuthorizer(ctx, client, objects)
+	measured := newInstruments()
+	decide, checks, err := newAuthorizer(ctx, client, objects, measured)
 	if err != nil {
 		return err
 	}
-	endpoints := []Endpoint{Authorize(decide)}
-	tokens, more, err := newTokens(ctx, &cfg.Authentication, client, objects)
+	endpoints := []Endpoint{Authorize(measured.authz.Authorizer(decide))}
+	tokens, more, err := newTokens(ctx, &cfg.Authentication, client, objects, measured)
 	if err != nil {
 		return err
 	}
@@ -80,7 +82,7 @@ func Run(ctx context.Context, opts RunOptions) error {
 	endpoints = append(endpoints, Mutate(policies), Validate(policies), Images(policies))
 	more = append(more, still...)
 	if tokens != nil {
-		endpoints = append(endpoints, Authenticate(tokens, cfg.Authentication.Audiences))
+		endpoints = append(endpoints, Authenticate(measured.authn.Tokens(tokens, isRevoked), cfg.Authentication.Audiences))
 	}
 	events, err := openTrail(&cfg.Audit)
 	if err != nil {
@@ -139,6 +141,10 @@ func Run(ctx context.Context, opts RunOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := measured.register(meter.Certificate{Name: "serving", File: cfg.TLS.CertFile, Address: dialable(listener.Addr())}); err != nil {
+		return err
+	}
+	go measured.run(ctx)
 	var paths []string
 	for _, e := range endpoints {
 		paths = append(paths, e.Path)

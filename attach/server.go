@@ -105,7 +105,7 @@ func New(opts Options) (*Server, error) {
 		})
 	}
 	for path, h := range opts.Handlers {
-		mux.Handle(path, h)
+		mux.Handle(path, counted(path, h))
 	}
 	mux.Handle("/metrics", legacyregistry.Handler())
 	for _, m := range []*http.ServeMux{mux, health} {

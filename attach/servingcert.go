@@ -130,6 +130,7 @@ func fromFiles(ctx context.Context, certFile, keyFile string) (*servingCert, err
 	if err := load(); err != nil {
 		return nil, &StartError{Problem: fmt.Sprintf("read the serving certificate: %v", err), Mend: "tls.certFile and tls.keyFile (--tls-cert, --tls-key) are PEM files"}
 	}
+	reloads.Watch(servingFiles)
 	for _, file := range []string{certFile, keyFile} {
 		watcher, _, err := filewatch.Open(file)
 		if err != nil {
@@ -139,6 +140,7 @@ func fromFiles(ctx context.Context, certFile, keyFile string) (*servingCert, err
 			if err == nil {
 				err = load()
 			}
+			reloads.Count(servingFiles, err)
 			if err != nil {
 				klog.ErrorS(err, "The changed serving certificate is not taken, the one before is shown still")
 			}

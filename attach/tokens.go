@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 	"github.com/gatehouse-io/gatehouse/authn/bootstraptoken"
@@ -21,14 +22,24 @@ import (
 // newTokens builds the token authenticators that the settings ask for, in the
 // order of an API server, and revocation around them. It is nil where they ask
 // for none. The checks hold once what they know of the cluster has been read.
-func newTokens(ctx context.Context, cfg *v1alpha1.AttachAuthenticationOptions, client kubernetes.Interface, objects dynamic.Interface) (authenticator.Token, []Check, error) {
+func newTokens(ctx context.Context, cfg *v1alpha1.AttachAuthenticationOptions, client kubernetes.Interface, objects dynamic.Interface, m *instruments) (authenticator.Token, []Check, error) {
 	var tokens []authenticator.Token
 	var checks []Check
 	if cfg.TokenFile != "" {
-		static, err := tokenfile.New(cfg.TokenFile, tokenfile.Options{})
+		static, err := tokenfile.New(cfg.TokenFile, tokenfile.Options{
+			OnError: func(err error) {
+				reloads.Count(tokenFile, err)
+				klog.ErrorS(err, "The changed token file is not taken, the tokens before stay in force")
+			},
+			OnReload: func(n int) {
+				reloads.Count(tokenFile, nil)
+				klog.InfoS("The token file has changed and is in force", "file", cfg.TokenFile, "tokens", n)
+			},
+		})
 		if err != nil {
 			return nil, nil, err
 		}
+		reloads.Watch(tokenFile)
 		go static.Run(ctx)
 		tokens = append(tokens, authenticator.WrapAudienceAgnosticToken(cfg.Audiences, static))
 	}
@@ -64,6 +75,7 @@ func newTokens(ctx context.Context, cfg *v1alpha1.AttachAuthenticationOptions, c
 		return nil, nil, err
 	}
 	factory.Start(ctx.Done())
+	m.ofRevocations(registry)
 	checks = append(checks, synced("revocations", "the Revocations", registry.HasSynced))
 	all, err := revocation.Token(all, revocation.Options{Registry: registry})
 	return all, checks, err

@@ -52,7 +52,7 @@ func TestTokens(t *testing.T) {
 	objects := watchedObjects()
 	cfg := defaults().Authentication
 	cfg.TokenFile, cfg.BootstrapTokens = file, true
-	tokens, checks, err := newTokens(t.Context(), &cfg, client, objects)
+	tokens, checks, err := newTokens(t.Context(), &cfg, client, objects, nil)
 	if err != nil || len(checks) != 2 {
 		t.Fatalf("got %v %v", checks, err)
 	}
@@ -100,7 +100,7 @@ func TestTokens(t *testing.T) {
 
 func TestWithoutTokensThereIsNoEndpoint(t *testing.T) {
 	cfg := defaults().Authentication
-	tokens, checks, err := newTokens(t.Context(), &cfg, fake.NewClientset(), watchedObjects())
+	tokens, checks, err := newTokens(t.Context(), &cfg, fake.NewClientset(), watchedObjects(), nil)
 	if tokens != nil || checks != nil || err != nil {
 		t.Errorf("got %v %v %v", tokens, checks, err)
 	}
@@ -112,7 +112,7 @@ func TestRevocationsMayBeLeftOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := v1alpha1.AttachAuthenticationOptions{TokenFile: file, Revocations: new(bool)}
-	tokens, checks, err := newTokens(t.Context(), &cfg, fake.NewClientset(), watchedObjects())
+	tokens, checks, err := newTokens(t.Context(), &cfg, fake.NewClientset(), watchedObjects(), nil)
 	if err != nil || len(checks) > 0 {
 		t.Fatalf("got %v %v", checks, err)
 	}
@@ -128,7 +128,7 @@ func TestFilesThatCannotBeReadAreNamed(t *testing.T) {
 	} {
 		cfg := defaults().Authentication
 		change(&cfg)
-		_, _, err := newTokens(t.Context(), &cfg, fake.NewClientset(), watchedObjects())
+		_, _, err := newTokens(t.Context(), &cfg, fake.NewClientset(), watchedObjects(), nil)
 		hint, ok := err.(interface{ Hint() string })
 		if !ok || hint.Hint() == "" || !strings.Contains(err.Error(), "/none/tokens.csv") {
 			t.Errorf("got %v", err)

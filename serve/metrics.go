@@ -56,6 +56,10 @@ func newMeters(cfg *v1alpha1.ServeConfiguration, d *dataDir, keys *pki.PKI, list
 	m.add(reloads.Families()...)
 	m.add(meter.Counter("gatehouse_pki_renewal_failures_total", "Attempts to renew certificates that failed.",
 		func() float64 { return float64(m.renewals.Load()) }))
+	if len(cfg.Etcd.Servers) == 0 {
+		quota := float64(cfg.Etcd.QuotaBackend.Value())
+		m.add(meter.Gauge("gatehouse_etcd_quota_bytes", "Bytes that the database of etcd may take before it refuses writes.", func() float64 { return quota }))
+	}
 	return m
 }
 
@@ -76,33 +80,22 @@ func (m *meters) run(ctx context.Context) {
 // ofAuthorizer are the sizes of what decides.
 func (m *meters) ofAuthorizer(c *authorizerChain) {
 	c.decided = m.authz
-	m.add(
-		meter.Family{Name: "gatehouse_authz_index_objects", Help: "Objects that authorization is decided by, by kind.", Labels: []string{"kind"},
-			Read: func() []meter.Value {
-				all := []meter.Value{meter.Of("guard", float64(c.guards.Len()))}
-				if c.rbac != nil {
-					roles, bindings := c.rbac.Size()
-					all = append(all, meter.Of("role", float64(roles)), meter.Of("binding", float64(bindings)))
-				}
-				return all
-			}},
-		meter.Gauge("gatehouse_authz_invalid_guards", "Guards that do not compile.", func() float64 { return float64(len(c.guards.Invalid())) }),
-		meter.Counter("gatehouse_authz_guard_refusals_total", "Requests that Guards have refused.", func() float64 { return float64(c.guards.Refused()) }),
-	)
+	var index meter.RBACIndex
+	if c.rbac != nil {
+		index = c.rbac
+	}
+	m.add(meter.Authorization(c.guards, index)...)
 }
 
 // ofAuthentication are the sizes of what is remembered and revoked. crl is nil for none.
 func (m *meters) ofAuthentication(cache *certcache.Cache, registry *revocation.Registry, crl *revocation.CRLFile) {
-	m.add(
-		meter.Family{Name: "gatehouse_authn_certificate_cache_lookups_total", Help: "Requests with a client certificate, by whether it was remembered.",
-			Labels: []string{"result"}, Counter: true,
-			Read: func() []meter.Value {
-				hits, misses := cache.Lookups()
-				return []meter.Value{meter.Of("hit", float64(hits)), meter.Of("miss", float64(misses))}
-			}},
-		meter.Gauge("gatehouse_authn_revocations", "Revocations in force, expired ones included.", func() float64 { return float64(registry.Len()) }),
-		meter.Gauge("gatehouse_authn_invalid_revocations", "Revocations that cannot be read.", func() float64 { return float64(len(registry.Invalid())) }),
-	)
+	m.add(meter.Revocations(registry)...)
+	m.add(meter.Family{Name: "gatehouse_authn_certificate_cache_lookups_total", Help: "Requests with a client certificate, by whether it was remembered.",
+		Labels: []string{"result"}, Counter: true,
+		Read: func() []meter.Value {
+			hits, misses := cache.Lookups()
+			return []meter.Value{meter.Of("hit", float64(hits)), meter.Of("miss", float64(misses))}
+		}})
 	if crl != nil {
 		m.add(meter.Family{Name: "gatehouse_authn_crl_next_update_timestamp_seconds", Help: "When the first of the certificate revocation lists expires.",
 			Read: func() []meter.Value {

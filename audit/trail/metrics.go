@@ -1,10 +1,13 @@
 package trail
 
 import (
+	"context"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"k8s.io/component-base/metrics"
 
+	"github.com/gatehouse-io/gatehouse/audit"
 	"github.com/gatehouse-io/gatehouse/audit/bucket"
 	"github.com/gatehouse-io/gatehouse/audit/otlp"
 	"github.com/gatehouse-io/gatehouse/audit/store"
@@ -20,6 +23,11 @@ type meters struct {
 	synced   *metrics.Histogram
 	sealed   *metrics.Histogram
 	failures *metrics.CounterVec
+	// keepLag and truncated are of events that the store has.
+	keepLag   *metrics.Histogram
+	truncated *metrics.Counter
+	// limit is the size that the store is kept to; 0 for none.
+	limit int64
 
 	// Each is nil where there is none.
 	store     *store.Store
@@ -27,6 +35,8 @@ type meters struct {
 	publisher *bucket.Publisher
 
 	kept, bytes, segments, lag, impaired       *metrics.Desc
+	newest, limitBytes, diskFree, diskSize     *metrics.Desc
+	gaps, quarantined                          *metrics.Desc
 	exported, exportDropped                    *metrics.Desc
 	published, publishFailures, publishWaiting *metrics.Desc
 }
@@ -49,6 +59,16 @@ func newMeters() *meters {
 			Help: "How long it took to make a segment of a part of the write-ahead log.", Buckets: []float64{.01, .05, .1, .5, 1, 5, 10, 30}}),
 		failures: metrics.NewCounterVec(&metrics.CounterOpts{Name: subsystem + "failures_total", StabilityLevel: metrics.ALPHA,
 			Help: "What the audit store could not do, and tries again, by what it was."}, []string{"operation"}),
+		keepLag: metrics.NewHistogram(&metrics.HistogramOpts{Name: subsystem + "keep_lag_seconds", StabilityLevel: metrics.ALPHA,
+			Help: "How long after its time the first event of a batch was kept.", Buckets: []float64{.001, .01, .1, .5, 1, 5, 10, 30, 60, 300, 3600}}),
+		truncated: metrics.NewCounter(&metrics.CounterOpts{Name: subsystem + "truncated_events_total", StabilityLevel: metrics.ALPHA,
+			Help: "Audit events that were kept and that their source had cut short."}),
+		newest:          desc("newest_event_timestamp_seconds", "When the newest audit event of the store was."),
+		limitBytes:      desc("limit_bytes", "Bytes that segments may take before the oldest are removed; 0 for no limit."),
+		diskFree:        desc("disk_available_bytes", "Bytes that are free on the disk of the audit store."),
+		diskSize:        desc("disk_size_bytes", "Bytes of the disk of the audit store."),
+		gaps:            desc("gaps", "Times in which audit events are known to be lost."),
+		quarantined:     desc("quarantined_files", "Damaged files that the audit store has set aside."),
 		kept:            desc("events", "Audit events that the store has."),
 		bytes:           desc("bytes", "Bytes that the segments and the write-ahead log of the audit store take."),
 		segments:        desc("segments", "Segments of the audit store."),
@@ -78,7 +98,8 @@ func (m *meters) ofStore() store.Metrics {
 
 // DescribeWithStability implements metrics.StableCollector.
 func (m *meters) DescribeWithStability(to chan<- *metrics.Desc) {
-	for _, d := range []*metrics.Desc{m.kept, m.bytes, m.segments, m.lag, m.impaired, m.exported, m.exportDropped, m.published, m.publishFailures, m.publishWaiting} {
+	for _, d := range []*metrics.Desc{m.kept, m.bytes, m.segments, m.lag, m.impaired, m.exported, m.exportDropped, m.published, m.publishFailures, m.publishWaiting,
+		m.newest, m.limitBytes, m.diskFree, m.diskSize, m.gaps, m.quarantined} {
 		to <- d
 	}
 }
@@ -98,6 +119,7 @@ func (m *meters) CollectWithStability(to chan<- metrics.Metric) {
 	} {
 		to <- metrics.NewLazyConstMetric(d, metrics.GaugeValue, value)
 	}
+	m.collectRoom(to, &s)
 	if m.exporter != nil {
 		c := m.exporter.Counts()
 		to <- metrics.NewLazyConstMetric(m.exported, metrics.CounterValue, float64(c.Sent))
@@ -113,14 +135,53 @@ func (m *meters) CollectWithStability(to chan<- metrics.Metric) {
 	}
 }
 
+// collectRoom tells how much room is left, and what is missing.
+func (m *meters) collectRoom(to chan<- metrics.Metric, s *store.Stats) {
+	gauge := func(d *metrics.Desc, value float64) { to <- metrics.NewLazyConstMetric(d, metrics.GaugeValue, value) }
+	gauge(m.limitBytes, float64(m.limit))
+	gauge(m.quarantined, float64(s.Quarantined))
+	if !s.Newest.IsZero() {
+		gauge(m.newest, float64(s.Newest.UnixMicro())/1e6)
+	}
+	var disk unix.Statfs_t
+	if unix.Statfs(s.Dir, &disk) == nil {
+		gauge(m.diskFree, float64(disk.Bavail)*float64(disk.Bsize))
+		gauge(m.diskSize, float64(disk.Blocks)*float64(disk.Bsize))
+	}
+	if gaps, err := m.store.Gaps(context.Background(), time.Time{}, time.Time{}); err == nil {
+		gauge(m.gaps, float64(len(gaps)))
+	}
+}
+
+// appended notes events that the store has.
+func (m *meters) appended(events []*audit.Event, now time.Time) {
+	if len(events) == 0 {
+		return
+	}
+	m.keepLag.Observe(now.Sub(events[0].Time).Seconds())
+	for _, e := range events {
+		if e.Truncated {
+			m.truncated.Inc()
+		}
+	}
+}
+
 // Register registers the metrics of the trail, once, with a registry such as
 // legacyregistry.
 func (t *Trail) Register(one func(metrics.Registerable) error, collector func(metrics.StableCollector) error) error {
 	m := t.meters
-	for _, r := range []metrics.Registerable{m.events, m.written, m.synced, m.sealed, m.failures} {
+	for _, r := range []metrics.Registerable{m.events, m.written, m.synced, m.sealed, m.failures, m.keepLag, m.truncated} {
 		if err := one(r); err != nil {
 			return err
 		}
+	}
+	// A counter that appears when something is lost would begin with the loss: nobody
+	// would see it grow.
+	for _, result := range []string{"kept", "duplicate", audit.GapDropped, audit.GapFull, audit.GapUnreadable} {
+		m.events.WithLabelValues(result)
+	}
+	for _, operation := range []string{"write", "store", "seal", "sync", "catalog"} {
+		m.failures.WithLabelValues(operation)
 	}
 	return collector(m)
 }

@@ -84,7 +84,7 @@ func Open(o Options) (*Trail, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.meters.store = t.store
+	t.meters.store, t.meters.limit = t.store, s.MaxSize.Value()
 	t.closers = append(t.closers, t.store.Close)
 	if err := errors.Join(t.export(), t.publish()); err != nil {
 		return nil, errors.Join(err, t.Close())
@@ -165,6 +165,7 @@ func (t *Trail) Append(ctx context.Context, events []*audit.Event) error {
 		if err := t.store.Append(ctx, events); err != nil {
 			return err
 		}
+		t.meters.appended(events, time.Now())
 	}
 	if t.tap != nil {
 		t.tap(events)
