@@ -18,7 +18,7 @@ const module = "github.com/gatehouse-io/gatehouse"
 // rooms of lower floors alone, and no other room of its own, except as
 // neighbours says.
 var floors = [][]string{
-	{"gate", "api", "internal/version", "internal/filewatch", "internal/glob", "internal/kindwatch"},
+	{"gate", "api", "internal/auditid", "internal/version", "internal/filewatch", "internal/glob", "internal/kindwatch"},
 	{"cluster"},
 	{"authn", "authz", "admission", "policy", "image", "secret", "network", "audit", "detect", "posture", "telemetry"},
 	{"serve", "attach", "check", "console"},

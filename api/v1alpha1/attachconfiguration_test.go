@@ -70,6 +70,9 @@ func TestAttachValues(t *testing.T) {
 		{"limits: {concurrentReviews: -1}", "limits.concurrentReviews: "},
 		{"limits: {reviewTimeout: 0s}", "limits.reviewTimeout: "},
 		{"logging: {level: loud}", "logging.level: "},
+		{"tracing: {endpoint: \"http://c:4317\"}", "tracing.endpoint: "},
+		{"tracing: {insecure: true, caFile: /ca}", "tracing.caFile: forbidden"},
+		{"tracing: {samplingRatePerMillion: 1000001}", "tracing.samplingRatePerMillion: "},
 	} {
 		cfg, source, err := ParseAttachConfiguration("a.yaml", []byte(attachHeader+c.body+"\n"))
 		if err != nil {

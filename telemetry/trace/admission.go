@@ -1,0 +1,134 @@
+package trace
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	upstream "go.opentelemetry.io/otel/trace"
+	"k8s.io/apiserver/pkg/admission"
+
+	"github.com/gatehouse-io/gatehouse/gate"
+	"github.com/gatehouse-io/gatehouse/internal/auditid"
+)
+
+// Admission is a decorator of plugins: each of those that decide by what somebody has
+// set has a span for each phase, and any other where it refused, or took long.
+type Admission struct {
+	// Always have a span.
+	Always map[string]bool
+	// Recording are those whose steps are asked for: plugins that record them at no
+	// other cost than that.
+	Recording map[string]bool
+}
+
+// slow is from when on a plugin has a span that is not among Always.
+const slow = time.Millisecond
+
+// Decorate implements admission.Decorator.
+func (d *Admission) Decorate(handler admission.Interface, name string) admission.Interface {
+	p := &tracedPlugin{Interface: handler, name: name, always: d.Always[name], recording: d.Recording[name]}
+	p.mutator, _ = handler.(admission.MutationInterface)
+	p.validator, _ = handler.(admission.ValidationInterface)
+	return p
+}
+
+// tracedPlugin is a plugin in a chain. The chain asks each plugin for both phases, as
+// it does those of upstream's decorators.
+type tracedPlugin struct {
+	admission.Interface
+	name              string
+	always, recording bool
+	// Each is nil where the plugin does not do it.
+	mutator   admission.MutationInterface
+	validator admission.ValidationInterface
+}
+
+var (
+	_ admission.MutationInterface   = &tracedPlugin{}
+	_ admission.ValidationInterface = &tracedPlugin{}
+)
+
+// Admit implements admission.MutationInterface.
+func (p *tracedPlugin) Admit(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
+	if p.mutator == nil {
+		return nil
+	}
+	if !upstream.SpanFromContext(ctx).IsRecording() {
+		return p.mutator.Admit(ctx, a, o)
+	}
+	return p.traced(ctx, "mutate", a, func(ctx context.Context) error { return p.mutator.Admit(ctx, a, o) })
+}
+
+// Validate implements admission.ValidationInterface.
+func (p *tracedPlugin) Validate(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
+	if p.validator == nil {
+		return nil
+	}
+	if !upstream.SpanFromContext(ctx).IsRecording() {
+		return p.validator.Validate(ctx, a, o)
+	}
+	return p.traced(ctx, "validate", a, func(ctx context.Context) error { return p.validator.Validate(ctx, a, o) })
+}
+
+func (p *tracedPlugin) traced(ctx context.Context, phase string, a admission.Attributes, ask func(context.Context) error) error {
+	name := "admission " + phase + " " + p.name
+	if p.always {
+		inner, span := Start(ctx, "admission", name)
+		span.Set(Phase.String(phase))
+		if p.recording {
+			inner = span.Record(inner)
+		}
+		err := ask(inner)
+		verdict := p.verdict(err)
+		if err == nil && span != nil && changed(span.recorder.Steps()) {
+			verdict.Opinion = gate.Mutate
+		}
+		span.End(verdict, secretive(a))
+		return err
+	}
+	began := time.Now()
+	err := ask(ctx)
+	ended := time.Now()
+	if err == nil && ended.Sub(began) < slow {
+		return nil
+	}
+	_, span := upstream.SpanFromContext(ctx).TracerProvider().Tracer(scope).Start(ctx, name, upstream.WithTimestamp(began))
+	span.SetAttributes(AuditID.String(auditid.From(ctx)), Gate.String("admission"), Phase.String(phase))
+	verdict := p.verdict(err)
+	span.SetAttributes(attributes(&verdict, secretive(a))...)
+	span.End(upstream.WithTimestamp(ended))
+	return err
+}
+
+func (p *tracedPlugin) verdict(err error) gate.Step {
+	switch {
+	case err == nil:
+		return gate.Step{Opinion: gate.Allow, Part: p.name}
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+		return gate.Step{Opinion: gate.Deny, Part: p.name, Reason: "the time for the request was over"}
+	}
+	return gate.Step{Opinion: gate.Deny, Part: p.name, Reason: err.Error()}
+}
+
+func changed(steps []gate.Step) bool {
+	for i := range steps {
+		if steps[i].Opinion == gate.Mutate {
+			return true
+		}
+	}
+	return false
+}
+
+// secretive says whether what admission says of a request may quote a secret: policies
+// say what people have written into them, of whatever is in the object.
+func secretive(a admission.Attributes) bool {
+	resource := a.GetResource()
+	switch {
+	case resource.Group == "" && resource.Resource == "secrets",
+		resource.Group == "" && resource.Resource == "serviceaccounts" && a.GetSubresource() == "token",
+		resource.Group == "authentication.k8s.io":
+		return true
+	}
+	return false
+}
