@@ -33,8 +33,6 @@ const (
 	// storeLimit ends the wait for an embedded etcd that does not close: what it
 	// has acknowledged is on disk.
 	storeLimit = 2 * time.Second
-	// startGCPercent is the garbage collector's target until the server is ready.
-	startGCPercent = 400
 )
 
 // Options are what Run needs.
@@ -156,7 +154,7 @@ func run(ctx context.Context, opts Options) error {
 			if err := runControllers(hook, chosen, ctl, elect); err != nil {
 				klog.Errorf("controllers do not start: %v", err)
 			}
-			returnStartMemory(hook, collect)
+			go keepMemoryLow(hook, collect, processorTime)
 		}()
 		return nil
 	})
@@ -235,18 +233,6 @@ func runUntilDone(ctx context.Context, leave func(), awaitReady func() bool, run
 	case <-time.After(shutdownLimit):
 		klog.Warningf("requests are still open %v after the stop was asked for; closing them", shutdownLimit)
 		return nil
-	}
-}
-
-// returnStartMemory gives back to the system what only the start needed, about
-// half of the memory held then (the OpenAPI documents of every API, in several
-// forms), once the controllers have read what they watch.
-func returnStartMemory(ctx context.Context, collect int) {
-	debug.SetGCPercent(collect)
-	select {
-	case <-ctx.Done():
-	case <-time.After(5 * time.Second):
-		debug.FreeOSMemory()
 	}
 }
 

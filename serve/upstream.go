@@ -3,12 +3,14 @@ package serve
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"time"
 
 	encryptionreload "k8s.io/apiserver/pkg/server/options/encryptionconfig/controller"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
+	clientfeatures "k8s.io/client-go/features"
 	"k8s.io/client-go/rest"
 	cliflag "k8s.io/component-base/cli/flag"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
@@ -31,7 +33,13 @@ const encryptionPoll = 2 * time.Second
 // What Gatehouse does itself (authorization, static tokens, audit policy) is
 // left out here and put in by buildChain.
 func upstreamOptions(ctx context.Context, cfg *v1alpha1.ServeConfiguration, d *dataDir, keys *pki.PKI, st *store, listener net.Listener, checks *authorizationChecks) (options.CompletedOptions, error) {
-	if err := utilfeature.DefaultMutableFeatureGate.SetFromMap(cfg.FeatureGates); err != nil {
+	// A list by watching is told to be whole once a second, in an apiserver's cache
+	// that nothing is written to: each thing that this server reads of itself would
+	// wait for that, the start for several in a row. What it reads is its own cache,
+	// which has been filled since it started.
+	gates := map[string]bool{string(clientfeatures.WatchListClient): false}
+	maps.Copy(gates, cfg.FeatureGates)
+	if err := utilfeature.DefaultMutableFeatureGate.SetFromMap(gates); err != nil {
 		return options.CompletedOptions{}, &StartError{Problem: fmt.Sprintf("featureGates: %v", err), Mend: "name gates of Kubernetes 1.37, each true or false"}
 	}
 	o := options.NewServerRunOptions()
