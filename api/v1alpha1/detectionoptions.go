@@ -154,12 +154,16 @@ type EventsSinkOptions struct {
 
 // ResponseOptions say what is done to who a finding is about.
 type ResponseOptions struct {
-	// Mode is Off, DryRun (what would be done is logged and counted) or Enforce.
+	// Mode is Off, DryRun (what would be done is logged and told) or Enforce.
 	// Default: Off.
 	Mode string `json:"mode,omitempty"`
 
 	// Duration is when what was made ends. Default: 15m.
 	Duration *metav1.Duration `json:"duration,omitempty"`
+
+	// Privileged lets members of system:masters, nodes and the control plane be stopped
+	// too. Default: false.
+	Privileged bool `json:"privileged,omitempty"`
 
 	// Rules are those that something is done for. Default: none.
 	Rules []ResponseRule `json:"rules,omitempty"`
