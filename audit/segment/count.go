@@ -47,9 +47,8 @@ func NewTally(by ...string) (*Tally, error) {
 	if len(by) > maxBy {
 		return nil, fmt.Errorf("count events: by %d columns; %d are the most", len(by), maxBy)
 	}
-	paths := newSchema().Columns()
 	for _, name := range by {
-		leaf := slices.IndexFunc(paths, func(path []string) bool { return path[0] == name && (len(path) == 1 || path[1] == "list") })
+		leaf := leafOf(name)
 		switch {
 		case name == "hour":
 			leaf = byHour
@@ -61,6 +60,13 @@ func NewTally(by ...string) (*Tally, error) {
 		t.by = append(t.by, leaf)
 	}
 	return t, nil
+}
+
+// leafOf is the leaf of a column that is no map; -1 where there is none.
+func leafOf(name string) int {
+	return slices.IndexFunc(newSchema().Columns(), func(path []string) bool {
+		return path[0] == name && (len(path) == 1 || path[1] == "list")
+	})
 }
 
 // Add counts the events of a segment that are meant.

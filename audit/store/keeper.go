@@ -2,12 +2,14 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/gatehouse-io/gatehouse/audit"
 	"github.com/gatehouse-io/gatehouse/audit/chain"
+	"github.com/gatehouse-io/gatehouse/audit/segment"
 )
 
 // upkeepEvery is how often retention and compaction look whether there is something to do.
@@ -218,7 +220,10 @@ func nextRun(live []chain.Link, most int64, how patience) []chain.Link {
 // replace makes one segment of neighbours. Until the manifest has it they hold the
 // events, and from then on it does.
 func (s *Store) replace(ctx context.Context, run []chain.Link) error {
-	made, err := s.write(ctx, s.merged(&view{segments: viewsOf(run)}, audit.Scan{Bodies: true}).all(ctx), 0)
+	made, err := s.join(ctx, run)
+	if errors.Is(err, segment.ErrApart) {
+		made, err = s.write(ctx, s.fill(s.merged(&view{segments: viewsOf(run)}, audit.Scan{Bodies: true}).all(ctx), 0))
+	}
 	if err != nil {
 		return err
 	}

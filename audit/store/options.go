@@ -90,6 +90,9 @@ type Options struct {
 	// Default: nobody.
 	Log func(message string)
 
+	// joinEvents is how many events a row group has on average where segments are joined as
+	// they are. Smaller ones share too few dictionaries, and cost a scan too many.
+	joinEvents int64
 	// create makes the files of the write-ahead log and the segments; tests have disks
 	// that are full.
 	create func(path string) (wal.File, error)
@@ -103,6 +106,7 @@ func (o *Options) setDefaults() {
 	setDefault(&o.SegmentBytes, 32<<20)
 	setDefault(&o.SegmentAge, 5*time.Minute)
 	setDefault(&o.CompactEvents, 1_000_000)
+	setDefault(&o.joinEvents, 1<<15)
 	setDefault(&o.OpenSegments, 64)
 	setDefault(&o.MaxNames, 256)
 	if o.Clock == nil {

@@ -252,7 +252,7 @@ func (s *Store) believed(ctx context.Context, name string) (*chain.Link, error) 
 
 // adoptOne seals what a segment has and the store has not.
 func (s *Store) adoptOne(ctx context.Context, from *chain.Link) (int64, error) {
-	made, err := s.write(ctx, s.notSealed(ctx, *from), s.options.MaxNames)
+	made, err := s.write(ctx, s.fill(s.notSealed(ctx, *from), s.options.MaxNames))
 	if err != nil {
 		return 0, err
 	}
@@ -304,7 +304,7 @@ func (s *Store) repairSegments(ctx context.Context, report *RepairReport) error 
 			continue
 		}
 		d := DamagedSegment{Segment: l.Segment, Reason: why, First: l.First, Last: l.Last, Events: l.Rows}
-		made, err := s.write(ctx, func(func(*audit.Event, error) bool) {}, 0)
+		made, err := s.write(ctx, s.fill(func(func(*audit.Event, error) bool) {}, 0))
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"os"
 	"time"
@@ -28,7 +29,7 @@ func (s *Store) seal(ctx context.Context, p *part) error {
 	var made *newSegment
 	if p.events > 0 {
 		var err error
-		if made, err = s.write(ctx, s.unsealed(ctx, &v, segments, audit.Scan{Bodies: true}), s.options.MaxNames); err != nil {
+		if made, err = s.write(ctx, s.fill(s.unsealed(ctx, &v, segments, audit.Scan{Bodies: true}), s.options.MaxNames)); err != nil {
 			return err
 		}
 	}
@@ -108,9 +109,11 @@ type newSegment struct {
 	summary *catalog.Summary
 }
 
-// write makes a segment of events that come in order: whole and synced under its name, or
-// not at all. Distinct requests are gathered where names are told apart.
-func (s *Store) write(ctx context.Context, events iter.Seq2[*audit.Event, error], names int) (made *newSegment, err error) {
+// filling writes the content of a segment, and says what is known of it.
+type filling func(context.Context, io.Writer) (segment.Info, *catalog.Summary, error)
+
+// write makes a segment: whole and synced under its name, or not at all.
+func (s *Store) write(ctx context.Context, fill filling) (made *newSegment, err error) {
 	s.mu.Lock()
 	s.lastSegment = max(s.lastSegment, s.manifest.last) + 1
 	name := segmentName(s.lastSegment)
@@ -120,7 +123,11 @@ func (s *Store) write(ctx context.Context, events iter.Seq2[*audit.Event, error]
 	if err != nil {
 		return nil, fmt.Errorf("write segment: %w", err)
 	}
-	info, summary, err := s.fill(ctx, file, events, names)
+	buffered := bufio.NewWriterSize(file, 256<<10)
+	info, summary, err := fill(ctx, buffered)
+	if err == nil {
+		err = buffered.Flush()
+	}
 	if err == nil {
 		err = file.Sync()
 	}
@@ -138,27 +145,27 @@ func (s *Store) write(ctx context.Context, events iter.Seq2[*audit.Event, error]
 	return &newSegment{name: name, info: info, summary: summary}, nil
 }
 
-func (s *Store) fill(ctx context.Context, file wal.File, events iter.Seq2[*audit.Event, error], names int) (segment.Info, *catalog.Summary, error) {
-	buffered := bufio.NewWriterSize(file, 256<<10)
-	w := segment.NewWriter(buffered)
-	b := catalog.NewBuilder(names)
-	for e, err := range events {
-		if err == nil {
-			err = w.Append(e)
+// fill writes events that come in order. Distinct requests are gathered where names are
+// told apart.
+func (s *Store) fill(events iter.Seq2[*audit.Event, error], names int) filling {
+	return func(ctx context.Context, to io.Writer) (segment.Info, *catalog.Summary, error) {
+		w := segment.NewWriter(to)
+		b := catalog.NewBuilder(names)
+		for e, err := range events {
+			if err == nil {
+				err = w.Append(e)
+			}
+			if err == nil && w.Rows()%1024 == 0 {
+				err = context.Cause(ctx)
+			}
+			if err != nil {
+				return segment.Info{}, nil, err
+			}
+			b.Add(e)
 		}
-		if err == nil && w.Rows()%1024 == 0 {
-			err = context.Cause(ctx)
-		}
-		if err != nil {
-			return segment.Info{}, nil, err
-		}
-		b.Add(e)
+		info, err := w.Close()
+		return info, b.Finish(), err
 	}
-	info, err := w.Close()
-	if err == nil {
-		err = buffered.Flush()
-	}
-	return info, b.Finish(), err
 }
 
 // unsealed yields what a part has and no segment. A duplicate has the time of the event it

@@ -18,9 +18,9 @@ type Builder struct {
 	groups map[string]*group
 	key    []byte
 
-	users, groupNames, verbs, namespaces, resources, codes, decisions, ips, agents, stages, sources gathering
-	lastResource                                                                                    [3]string
-	lastCode                                                                                        int32
+	facts        [facts]gathering
+	lastResource [3]string
+	lastCode     int32
 }
 
 // countKey is what one roll-up counts.
@@ -121,34 +121,35 @@ func NewBuilder(names int) *Builder {
 
 // Add adds an event. It is not kept.
 func (b *Builder) Add(e *audit.Event) {
-	b.users.add(e.User)
+	f := &b.facts
+	f[Users].add(e.User)
 	if e.AsUser != "" {
-		b.users.add(e.AsUser)
+		f[Users].add(e.AsUser)
 	}
 	for _, g := range e.Groups {
-		b.groupNames.add(g)
+		f[Groups].add(g)
 	}
 	for _, g := range e.AsGroups {
-		b.groupNames.add(g)
+		f[Groups].add(g)
 	}
-	b.verbs.add(e.Verb)
-	b.namespaces.add(e.Namespace)
-	b.stages.add(e.Stage)
-	b.sources.add(e.Source)
-	b.agents.add(e.UserAgent)
+	f[Verbs].add(e.Verb)
+	f[Namespaces].add(e.Namespace)
+	f[Stages].add(e.Stage)
+	f[Sources].add(e.Source)
+	f[UserAgents].add(e.UserAgent)
 	for _, ip := range e.SourceIPs {
-		b.ips.add(ip)
+		f[IPs].add(ip)
 	}
-	if r := [3]string{e.APIGroup, e.Resource, e.Subresource}; r != b.lastResource || b.resources.values == nil {
-		b.resources.add(e.APIGroup + "/" + e.Resource + "/" + e.Subresource)
+	if r := [3]string{e.APIGroup, e.Resource, e.Subresource}; r != b.lastResource || f[Resources].values == nil {
+		f[Resources].add(ResourceFact(e.APIGroup, e.Resource, e.Subresource))
 		b.lastResource = r
 	}
-	if e.Code != b.lastCode || b.codes.values == nil {
-		b.codes.add(strconv.Itoa(int(e.Code)))
+	if e.Code != b.lastCode || f[Codes].values == nil {
+		f[Codes].add(strconv.Itoa(int(e.Code)))
 		b.lastCode = e.Code
 	}
 	decision := e.Decision()
-	b.decisions.add(decision)
+	f[Decisions].add(decision)
 	b.counts[countKey{
 		hour: hourOf(e.Time), verb: e.Verb, group: e.APIGroup, resource: e.Resource, sub: e.Subresource,
 		namespace: e.Namespace, class: max(e.Code, 0) / 100, decision: decision,
@@ -255,11 +256,10 @@ func (g *group) prune(keep int) {
 
 // Finish is what was gathered. The Builder is not used again.
 func (b *Builder) Finish() *Summary {
-	s := &Summary{Facts: Facts{
-		Users: b.users.set(), Groups: b.groupNames.set(), Verbs: b.verbs.set(), Namespaces: b.namespaces.set(),
-		Resources: b.resources.set(), Codes: b.codes.set(), Decisions: b.decisions.set(), IPs: b.ips.set(),
-		UserAgents: b.agents.set(), Stages: b.stages.set(), Sources: b.sources.set(),
-	}}
+	s := &Summary{}
+	for i, set := range s.Facts.sets() {
+		*set = b.facts[i].set()
+	}
 	for k, n := range b.counts {
 		s.Counts = append(s.Counts, Count{
 			Hour: time.Unix(k.hour*3600, 0).UTC(), Verb: k.verb, Resource: resourceText(k.group, k.resource, k.sub),

@@ -25,6 +25,39 @@ type Facts struct {
 	Sources    Set `json:"sources"`
 }
 
+// Fact names a field of Facts.
+type Fact int
+
+// The fields of Facts.
+const (
+	Users Fact = iota
+	Groups
+	Verbs
+	Namespaces
+	Resources
+	Codes
+	Decisions
+	IPs
+	UserAgents
+	Stages
+	Sources
+	facts // how many there are
+)
+
+// sets are the fields by their names.
+func (f *Facts) sets() [facts]*Set {
+	return [facts]*Set{&f.Users, &f.Groups, &f.Verbs, &f.Namespaces, &f.Resources, &f.Codes, &f.Decisions, &f.IPs, &f.UserAgents, &f.Stages, &f.Sources}
+}
+
+// Learn adds a value of a fact, without an event that has it: of a segment that is joined
+// of others. An empty user is one who was not authenticated.
+func (b *Builder) Learn(of Fact, value string) { b.facts[of].add(value) }
+
+// ResourceFact is what an event is about as a value of Facts.Resources.
+func ResourceFact(group, resource, subresource string) string {
+	return group + "/" + resource + "/" + subresource
+}
+
 // May reports whether an event of the segment can be meant.
 func (f *Facts) May(filter *audit.Filter) bool {
 	return f.Users.may(filter.Users) && f.Groups.may(filter.Groups) && f.Verbs.may(filter.Verbs) &&
