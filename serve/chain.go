@@ -32,6 +32,7 @@ import (
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 	"github.com/gatehouse-io/gatehouse/audit"
 	"github.com/gatehouse-io/gatehouse/serve/pki"
+	"github.com/gatehouse-io/gatehouse/telemetry/trace"
 )
 
 // chain is the API server, built and not yet running.
@@ -48,7 +49,7 @@ type chain struct {
 // CreateKubeAPIServerConfig. Later is too late: the authorizer is copied into
 // the HTTP filters, the admission initializers, the REST storage and the two
 // delegated servers. awaitStore returns when etcd answers and is seeded.
-func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki.PKI, opts options.CompletedOptions, checks *authorizationChecks, events *auditTrail, m *meters, awaitStore func() error) (*chain, error) {
+func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki.PKI, opts options.CompletedOptions, checks *authorizationChecks, events *auditTrail, m *meters, tracing *trace.Tracing, awaitStore func() error) (*chain, error) {
 	name, err := cache.NewInformerName("kube-apiserver")
 	if err != nil {
 		return nil, err
@@ -65,6 +66,7 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 	if err != nil {
 		return nil, settingsError(cfg, err)
 	}
+	traceWithin(tracing, generic, opts, storage)
 
 	kinds, err := newKindInformers(generic)
 	if err != nil {
@@ -101,7 +103,7 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 	if err != nil {
 		return nil, err
 	}
-	generic.Authentication.Authenticator = gates
+	generic.Authentication.Authenticator = tracing.Authenticator(gates)
 	if err := m.register(); err != nil {
 		return nil, err
 	}
@@ -120,6 +122,7 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 	if err != nil {
 		return nil, err
 	}
+	generic.AuditBackend = tracing.Audit(generic.AuditBackend)
 
 	if !cfg.Authorization.SystemMastersBypass {
 		generic.FlowControl = plainFlowControl{generic.FlowControl, authz}
@@ -129,8 +132,9 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 			api = authz.hideMasters(api)
 		}
 		asked := *c
-		asked.Authorization.Authorizer = refusalsExplained{authz}
-		return genericapiserver.DefaultBuildHandlerChain(auditAnswers(authz.serveReviews(checks.policies.reports.serve(api))), &asked)
+		asked.Authorization.Authorizer = tracing.Authorizer(refusalsExplained{authz})
+		asked.TracerProvider = tracing.Chain()
+		return tracing.Handler(genericapiserver.DefaultBuildHandlerChain(auditAnswers(authz.serveReviews(checks.policies.reports.serve(api))), &asked))
 	}
 
 	kube, resolver, initializers, err := app.CreateKubeAPIServerConfig(opts, generic, shared, storage)

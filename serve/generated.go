@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 
 	apiserveroptions "k8s.io/apiserver/pkg/server/options"
-	"sigs.k8s.io/yaml"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 	"github.com/gatehouse-io/gatehouse/audit"
@@ -44,22 +43,4 @@ func auditOptions(o *apiserveroptions.AuditOptions, cfg *v1alpha1.ServeConfigura
 		return writeGenerated(o.PolicyFile, audit.DefaultPolicy)
 	}
 	return nil
-}
-
-// tracingOptions turns on OTLP traces where an endpoint is set.
-func tracingOptions(o *apiserveroptions.TracingOptions, cfg *v1alpha1.ServeConfiguration, d *dataDir) error {
-	if cfg.Tracing.Endpoint == "" {
-		return nil
-	}
-	data, err := yaml.Marshal(map[string]any{
-		"apiVersion":             "apiserver.config.k8s.io/v1",
-		"kind":                   "TracingConfiguration",
-		"endpoint":               cfg.Tracing.Endpoint,
-		"samplingRatePerMillion": *cfg.Tracing.SamplingRatePerMillion,
-	})
-	if err != nil {
-		return fmt.Errorf("write settings: %w", err)
-	}
-	o.ConfigFile = d.generated("tracing.yaml")
-	return writeGenerated(o.ConfigFile, data)
 }

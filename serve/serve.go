@@ -98,6 +98,11 @@ func run(ctx context.Context, opts Options) error {
 		return err
 	}
 	measured := newMeters(cfg, dir, keys, listener)
+	tracing, err := openTracing(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer tracing.Close()
 	events := &auditTrail{}
 	defer events.close()
 	phase("keys are there")
@@ -123,7 +128,7 @@ func run(ctx context.Context, opts Options) error {
 		if err != nil {
 			return nil, err
 		}
-		return buildChain(inner, cfg, keys, completed, checks, events, measured, func() error {
+		return buildChain(inner, cfg, keys, completed, checks, events, measured, tracing, func() error {
 			phase("API server is configured")
 			defer phase("store is seeded")
 			return await()

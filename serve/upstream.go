@@ -118,9 +118,6 @@ func upstreamOptions(ctx context.Context, cfg *v1alpha1.ServeConfiguration, d *d
 	if err := auditOptions(o.Audit, cfg, d); err != nil {
 		return options.CompletedOptions{}, err
 	}
-	if err := tracingOptions(o.Traces, cfg, d); err != nil {
-		return options.CompletedOptions{}, err
-	}
 
 	o.KubeletConfig.TLSClientConfig.CertFile = keys.Paths.KubeletClient.Cert
 	o.KubeletConfig.TLSClientConfig.KeyFile = keys.Paths.KubeletClient.Key
