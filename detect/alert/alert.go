@@ -31,7 +31,8 @@ const (
 
 // Alert is a Finding as it is told. It is what a webhook and a file get, as JSON.
 type Alert struct {
-	// ID is that of this telling: every sink and every attempt has the same.
+	// ID is that of this telling: every sink and every attempt has the same, and so has a
+	// telling that was begun again because this process was killed.
 	ID     string `json:"id"`
 	Status Status `json:"status"`
 	Cause  Cause  `json:"cause"`
@@ -93,8 +94,8 @@ type Reach struct {
 }
 
 // Enricher finds out about a Finding what Context has. It sets Finding.Began where it
-// finds that. It answers with what it has when ctx ends, which is after a second or so:
-// people wait for the Alert. It is called by several goroutines.
+// finds that. It answers with what it has when ctx ends, which is after half a second or
+// so: people wait for the Alert. It is called by several goroutines.
 type Enricher func(ctx context.Context, f *detect.Finding) Context
 
 // rank orders severities; what is none of them is the least.

@@ -18,7 +18,7 @@ type Options struct {
 	Sinks []Sink
 	// Enrich finds out the Context of what is told. Default: nothing is found out.
 	Enrich Enricher
-	// EnrichTimeout bounds it. Default: 1s.
+	// EnrichTimeout bounds it, for all that is told at a time together. Default: 500ms.
 	EnrichTimeout time.Duration
 	// Cluster becomes Alert.Cluster.
 	Cluster string
@@ -47,8 +47,6 @@ type Options struct {
 	Clock clock.WithTicker
 	// Jitter is up to a quarter of a pause, which is added to it. Default: random.
 	Jitter func(pause time.Duration) time.Duration
-	// NewID makes an Alert.ID. Default: 128 random bits.
-	NewID func() string
 	// Log takes what an operator should see. Default: nobody does.
 	Log func(message string)
 }
@@ -64,7 +62,7 @@ func (o *Options) setDefaults() error {
 	if o.Dir == "" {
 		return errors.New("open alerts: no folder is named")
 	}
-	setDefault(&o.EnrichTimeout, time.Second)
+	setDefault(&o.EnrichTimeout, 500*time.Millisecond)
 	setDefault(&o.GroupInterval, 5*time.Minute)
 	setDefault(&o.RepeatInterval, 4*time.Hour)
 	setDefault(&o.PerMinute, 60)
@@ -77,9 +75,6 @@ func (o *Options) setDefaults() error {
 	}
 	if o.Jitter == nil {
 		o.Jitter = func(pause time.Duration) time.Duration { return rand.N(pause/4 + 1) }
-	}
-	if o.NewID == nil {
-		o.NewID = randomID
 	}
 	if o.Log == nil {
 		o.Log = func(string) {}
