@@ -92,7 +92,11 @@ func (c *compiler) operator() {
 		n++
 		c.atLeast("distinct.atLeast", int64(o.AtLeast), 2, 10000)
 		r.of = c.text("distinct.of", o.Of)
-		r.operator = operator.Distinct{AtLeast: int(o.AtLeast), Window: c.window("distinct.window", o.Window, time.Second)}
+		distinct := operator.Distinct{AtLeast: int(o.AtLeast), Window: c.window("distinct.window", o.Window, time.Second)}
+		if o.Unseen != nil {
+			distinct.Unseen = c.window("distinct.unseen", *o.Unseen, o.Window.Duration)
+		}
+		r.operator = distinct
 	}
 	if o := spec.Rate; o != nil {
 		n++
@@ -111,6 +115,9 @@ func (c *compiler) operator() {
 		absence := operator.Absence{Window: c.window("absence.window", o.Window, time.Second), After: o.After != nil}
 		if o.After != nil {
 			after := c.step("absence.after", *o.After)
+			if after.times != 1 {
+				c.problem("absence.after.times", "must be 1")
+			}
 			r.steps, r.matches, r.settled = []step{after}, append(r.matches, after.match), false
 		}
 		r.operator = absence
@@ -158,15 +165,21 @@ func (c *compiler) sequence(o *v1alpha1.DetectionSequence) {
 		c.problem("sequence.steps", "must be 2 to 8")
 	}
 	var matches []match
+	requests := 0
 	for i := range o.Steps {
 		s := c.step("sequence.steps["+string(rune('0'+min(i, 9)))+"]", o.Steps[i])
 		r.steps = append(r.steps, s)
 		matches = append(matches, s.match)
+		requests += s.times
+	}
+	if requests > operator.MaxSteps {
+		c.problem("sequence.steps", "are %d requests together, more than %d", requests, operator.MaxSteps)
+		requests = operator.MaxSteps
 	}
 	if r.match.everything() {
 		r.matches, r.settled = matches, true // the rule's own match asks nothing
 	}
-	r.operator = operator.Sequence{Steps: len(o.Steps), Window: c.window("sequence.window", o.Window, time.Second)}
+	r.operator = operator.Sequence{Steps: requests, Window: c.window("sequence.window", o.Window, time.Second)}
 }
 
 func (c *compiler) step(field string, s v1alpha1.DetectionStep) step {
@@ -174,5 +187,9 @@ func (c *compiler) step(field string, s v1alpha1.DetectionStep) step {
 	if err != nil {
 		c.problem(field+".match", "%v", err)
 	}
-	return step{m, c.condition(field+".condition", s.Condition)}
+	times := max(int(s.Times), 1)
+	if s.Times < 0 {
+		c.problem(field+".times", "must be 1 to %d", operator.MaxSteps-1)
+	}
+	return step{m, c.condition(field+".condition", s.Condition), min(times, operator.MaxSteps)}
 }

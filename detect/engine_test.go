@@ -517,6 +517,17 @@ func TestClock(t *testing.T) {
 	}
 }
 
+// TestTimes: a step of a sequence may be several requests.
+func TestTimes(t *testing.T) {
+	s := detect.NewState(rules(t, `r: {key: [user], sequence: {window: 1m, steps: [{match: {verbs: [get]}, times: 3}, {match: {verbs: [delete]}}]}}`), detect.StateOptions{})
+	if got := observe(t, s, request(1, "a", "get", "pods"), request(2, "a", "get", "pods"), request(3, "a", "delete", "pods"), request(4, "b", "delete", "pods")); len(got) > 0 {
+		t.Errorf("two are enough: %q", got)
+	}
+	if got := observe(t, s, request(5, "a", "get", "pods"), request(6, "a", "delete", "pods")); len(got) != 1 {
+		t.Errorf("three are not: %q", got)
+	}
+}
+
 func FuzzReadText(f *testing.F) {
 	f.Add([]byte("apiVersion: gatehouse.io/v1alpha1\nkind: DetectionRule\nmetadata: {name: r}\nspec: {title: t, severity: high, message: '{{user}}', count: {atLeast: 2, window: 1m}, examples: {positive: [{events: [{repeat: 2, event: {verb: get}}]}]}}\n"))
 	f.Add([]byte("apiVersion: gatehouse.io/v1alpha1\nkind: Mute\nmetadata: {name: m}\nspec: {match: {rules: [x]}, owner: o, reason: r, expiresAt: 2026-05-01T00:00:00Z}\n"))

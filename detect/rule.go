@@ -50,6 +50,8 @@ type Rule struct {
 type step struct {
 	match     match
 	condition *condition.Condition
+	// times is how many requests it is: as many steps of the operator.
+	times int
 }
 
 // Bodies reports whether the rule looks at what was written.
@@ -81,7 +83,7 @@ func (r *Rule) horizon() time.Duration {
 	case operator.Count:
 		return o.Window
 	case operator.Distinct:
-		return o.Window
+		return max(o.Window, o.Unseen)
 	case operator.Rate:
 		return max(o.Window, o.Before)
 	case operator.FirstSeen:
@@ -217,15 +219,18 @@ func (r *Rule) bits(ctx context.Context, in *condition.Input) (bits uint16, err 
 	}
 	switch r.operator.(type) {
 	case operator.Sequence:
+		at := 0
 		for i := range r.steps {
-			if own && r.steps[i].match.matches(e) {
-				yes, failed := r.steps[i].condition.Match(ctx, in)
+			s := &r.steps[i]
+			if own && s.match.matches(e) {
+				yes, failed := s.condition.Match(ctx, in)
 				if yes {
-					bits |= 1 << i
+					bits |= (1<<s.times - 1) << at
 				} else if failed != nil {
 					err = failed
 				}
 			}
+			at += s.times
 		}
 		return bits, err
 	case operator.Absence:

@@ -241,6 +241,11 @@ type DetectionDistinct struct {
 
 	// Window is the time within which they count.
 	Window metav1.Duration `json:"window"`
+
+	// Unseen has values count alone that the key has not had for so long before: what
+	// somebody does every day is not told each day. Default: all count.
+	// +optional
+	Unseen *metav1.Duration `json:"unseen,omitempty"`
 }
 
 // DetectionRate adds up what requests weigh.
@@ -320,6 +325,13 @@ type DetectionStep struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=4096
 	Condition string `json:"condition,omitempty"`
+
+	// Times is how many requests must come that are the step; all steps of a sequence
+	// together at most 16. An absence waits after one. Default: 1.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=15
+	Times int32 `json:"times,omitempty"`
 }
 
 // DetectionAbsence waits for a request of the rule.

@@ -7,11 +7,29 @@ import (
 	"time"
 )
 
-// Distinct fires where at least so many different values lie within a window.
+// Distinct fires where at least so many different values lie within a window; with Unseen,
+// so many that are new.
 type Distinct struct {
 	AtLeast int
 	Window  time.Duration
+	// Unseen is for how long a value must not have come before it counts; zero where all
+	// count.
+	Unseen time.Duration
 }
+
+// maxUsual is how many values of a key are remembered that have come before.
+const maxUsual = 1000
+
+// most is how many values are remembered.
+func (d Distinct) most() int {
+	if d.Unseen > 0 {
+		return max(2*d.AtLeast, maxUsual)
+	}
+	return 2 * d.AtLeast
+}
+
+// keep is how long a value is remembered.
+func (d Distinct) keep() time.Duration { return max(d.Window, d.Unseen) }
 
 func (d Distinct) cell() cell            { return &distinct{Last: map[uint64]int64{}} }
 func (d Distinct) window() time.Duration { return d.Window }
@@ -19,7 +37,10 @@ func (d Distinct) window() time.Duration { return d.Window }
 // distinct holds when each value came last. Values are kept as hashes that nobody can
 // make collide on purpose; those that came last also as text, for people.
 type distinct struct {
-	Last  map[uint64]int64 `json:"l"`
+	Last map[uint64]int64 `json:"l"`
+	// Began is when each came that had not for as long as Unseen; the same keys as Last, or
+	// none where all count.
+	Began map[uint64]int64 `json:"b,omitempty"`
 	IDs   []string         `json:"i"`
 	Shown []string         `json:"s"`
 }
@@ -30,11 +51,23 @@ func (d *distinct) observe(op Operator, late int64, o Observation) (Fire, bool) 
 	last, known := d.Last[value]
 	if !known {
 		d.makeRoom(spec, at, late)
+	}
+	begins := !known || spec.Unseen > 0 && at-last > spec.Unseen.Microseconds()
+	if begins {
 		d.IDs = keepID(d.IDs, o.ID)
+	}
+	if begins && spec.Unseen > 0 {
+		if d.Began == nil {
+			d.Began = map[uint64]int64{}
+		}
+		d.Began[value] = at
 	}
 	// An event that was late does not make its value older.
 	if !known || at > last || last-at > late {
 		d.Last[value] = at
+	}
+	if spec.Unseen > 0 && !within(d.Began[value], at, spec.Window, late) {
+		return Fire{}, false // it is usual
 	}
 	if text := shown(o.Value); !slices.Contains(d.Shown, text) {
 		if len(d.Shown) == maxValues {
@@ -43,7 +76,11 @@ func (d *distinct) observe(op Operator, late int64, o Observation) (Fire, bool) 
 		d.Shown = append(d.Shown, text)
 	}
 	n, since := int64(0), at
-	for _, t := range d.Last {
+	counted := d.Last
+	if spec.Unseen > 0 {
+		counted = d.Began
+	}
+	for _, t := range counted {
 		if within(t, at, spec.Window, late) {
 			n, since = n+1, min(since, t)
 		}
@@ -57,20 +94,25 @@ func (d *distinct) observe(op Operator, late int64, o Observation) (Fire, bool) 
 // makeRoom lets values go where there are twice as many as fire: those that count no more,
 // or else the oldest.
 func (d *distinct) makeRoom(spec Distinct, at, late int64) {
-	if len(d.Last) < 2*spec.AtLeast {
+	if len(d.Last) < spec.most() {
 		return
 	}
 	oldest, when := uint64(0), int64(0)
 	for value, t := range d.Last {
-		if t <= at-spec.Window.Microseconds()-late {
-			delete(d.Last, value)
+		if t <= at-spec.keep().Microseconds()-late {
+			d.drop(value)
 		} else if when == 0 || t < when || t == when && value < oldest {
 			oldest, when = value, t
 		}
 	}
-	if len(d.Last) >= 2*spec.AtLeast {
-		delete(d.Last, oldest)
+	if len(d.Last) >= spec.most() {
+		d.drop(oldest)
 	}
+}
+
+func (d *distinct) drop(value uint64) {
+	delete(d.Last, value)
+	delete(d.Began, value)
 }
 
 func hash(value string) uint64 {
@@ -81,5 +123,5 @@ func hash(value string) uint64 {
 func (d *distinct) size() int { return 3*len(d.Last) + 5*len(d.IDs) + 10*len(d.Shown) }
 
 func (d *distinct) valid(op Operator) bool {
-	return d.Last != nil && len(d.Last) <= 2*op.(Distinct).AtLeast && len(d.IDs) <= maxIDs && len(d.Shown) <= maxValues
+	return d.Last != nil && len(d.Last) <= op.(Distinct).most() && len(d.Began) <= len(d.Last) && len(d.IDs) <= maxIDs && len(d.Shown) <= maxValues
 }

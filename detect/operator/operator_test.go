@@ -52,7 +52,7 @@ var cases = []struct {
 		}
 		return n >= 4
 	}},
-	{"distinct", Distinct{4, time.Minute}, 20 * time.Second, func(all []Observation) bool {
+	{"distinct", Distinct{AtLeast: 4, Window: time.Minute}, 20 * time.Second, func(all []Observation) bool {
 		values := map[string]bool{}
 		for _, o := range all {
 			if within1(time.Minute, o, all[len(all)-1]) {
@@ -60,6 +60,22 @@ var cases = []struct {
 			}
 		}
 		return len(values) >= 4
+	}},
+	{"new ones", Distinct{AtLeast: 3, Window: time.Minute, Unseen: 5 * time.Minute}, 20 * time.Second, func(all []Observation) bool {
+		began, last := map[string]time.Time{}, map[string]time.Time{}
+		for _, o := range all {
+			if t, known := last[o.Value]; !known || o.At.Sub(t) > 5*time.Minute {
+				began[o.Value] = o.At
+			}
+			last[o.Value] = o.At
+		}
+		now, n := all[len(all)-1], 0
+		for _, t := range began {
+			if t.After(now.At.Add(-time.Minute)) {
+				n++
+			}
+		}
+		return n >= 3 && began[now.Value].After(now.At.Add(-time.Minute))
 	}},
 	{"rate", Rate{AtLeast: 10, Window: time.Minute}, 20 * time.Second, func(all []Observation) bool {
 		sum, last := 0.0, all[len(all)-1].At.UnixMicro()/2e6
@@ -121,7 +137,7 @@ func TestAgainstNaive(t *testing.T) {
 					want := c.naive(before[s.key])
 					if fire, got := m.Observe(s.key, s.Observation); got != want {
 						t.Fatalf("seed %d, event %d: %v (%+v), want %v", seed, i, got, fire, want)
-					} else if got && (fire.At != s.At || fire.Since.After(s.At) || fire.Count < 1 || !slices.Contains(fire.IDs, s.ID) && c.name != "distinct") {
+					} else if got && (fire.At != s.At || fire.Since.After(s.At) || fire.Count < 1 || !slices.Contains(fire.IDs, s.ID) && c.name != "distinct" && c.name != "new ones") {
 						t.Fatalf("seed %d, event %d: %+v", seed, i, fire)
 					}
 					if want {
@@ -143,7 +159,7 @@ func TestAgainstNaive(t *testing.T) {
 func TestLateHidesNothing(t *testing.T) {
 	const late = 10 * time.Second
 	for _, c := range cases {
-		if c.name == "first seen" || c.name == "baseline" {
+		if c.name == "first seen" || c.name == "baseline" || c.name == "new ones" {
 			continue // what is new or usual depends on what came before, by their definition
 		}
 		t.Run(c.name, func(t *testing.T) {
@@ -290,7 +306,7 @@ func TestWrittenAndRead(t *testing.T) {
 // TestBounded floods a Memory with keys, values and times.
 func TestBounded(t *testing.T) {
 	ops := []Operator{
-		Count{10, time.Hour}, Distinct{10, time.Hour}, Rate{AtLeast: 10, Window: time.Hour, Factor: 2, Before: 24 * time.Hour},
+		Count{10, time.Hour}, Distinct{AtLeast: 10, Window: time.Hour}, Rate{AtLeast: 10, Window: time.Hour, Factor: 2, Before: 24 * time.Hour},
 		FirstSeen{Learn: time.Hour, Forget: time.Hour, Values: 50}, Sequence{3, time.Hour}, Absence{Window: time.Hour},
 	}
 	for _, op := range ops {
@@ -309,8 +325,37 @@ func TestBounded(t *testing.T) {
 	}
 }
 
+// TestUsual: what comes every day fires once, and again after it has stayed away.
+func TestUsual(t *testing.T) {
+	m := NewMemory(Distinct{AtLeast: 5, Window: 10 * time.Minute, Unseen: 7 * 24 * time.Hour}, Limits{})
+	fires := func(day int, names string, n int) (fired int) {
+		for i := range n {
+			if _, yes := m.Observe("k", Observation{At: begun.AddDate(0, 0, day).Add(time.Duration(i) * time.Second), Value: fmt.Sprint(names, i)}); yes {
+				fired++
+			}
+		}
+		return fired
+	}
+	for _, c := range []struct {
+		day   int
+		names string
+		n     int
+		want  int
+	}{{0, "a", 8, 4}, {1, "a", 8, 0}, {2, "a", 9, 0}, {3, "b", 6, 2}, {4, "b", 6, 0}, {12, "a", 8, 4}} {
+		if got := fires(c.day, c.names, c.n); got != c.want {
+			t.Errorf("day %d, %d of %s: %d fires, want %d", c.day, c.n, c.names, got, c.want)
+		}
+	}
+	for i := range 20000 {
+		m.Observe("k", Observation{At: begun.AddDate(0, 0, 20).Add(time.Duration(i) * time.Second), Value: fmt.Sprint("c", i)})
+	}
+	if m.Size() > 10*maxUsual {
+		t.Errorf("%d numbers are remembered", m.Size())
+	}
+}
+
 func FuzzPut(f *testing.F) {
-	ops := []Operator{Count{2, time.Hour}, Distinct{2, time.Hour}, Rate{AtLeast: 2, Window: time.Hour, Factor: 2, Before: 24 * time.Hour},
+	ops := []Operator{Count{2, time.Hour}, Distinct{AtLeast: 2, Window: time.Hour, Unseen: 2 * time.Hour}, Rate{AtLeast: 2, Window: time.Hour, Factor: 2, Before: 24 * time.Hour},
 		FirstSeen{Learn: time.Hour, Forget: time.Hour, Values: 5}, Sequence{2, time.Hour}, Absence{Window: time.Hour, After: true}}
 	for i, op := range ops {
 		m := NewMemory(op, Limits{})

@@ -29,6 +29,9 @@ type hit struct {
 	ID    string `json:"i"`
 }
 
+// MaxSteps is how many a Sequence has at most: as many as an Observation has bits for.
+const MaxSteps = 16
+
 // maxHits is how many events are kept for those that come late before them.
 const maxHits = 32
 
