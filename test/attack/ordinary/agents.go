@@ -132,7 +132,7 @@ func (c *cluster) certificates() {
 	}
 	// The injector writes the new authority into what trusts the webhook.
 	c.daily(4*hour, 2*hour, func(day int) {
-		if day%2 == 0 {
+		if day%2 == 1 {
 			c.inject(injector, "cert-manager-webhook")
 		}
 	})

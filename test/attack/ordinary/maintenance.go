@@ -7,7 +7,7 @@ import (
 )
 
 // maintenance is what the platform team and its tools do every few days; all of it happens
-// on the eighth day.
+// on the eighth day, some of it for the first time.
 func (c *cluster) maintenance() {
 	admin := client{name: "oidc:ann@example.com", groups: []string{"oidc:platform", "system:authenticated"}, agent: "kubectl/v1.36.1 (darwin/arm64) kubernetes/4e8b2a5", address: officeAddress}
 	c.daily(10*hour, 2*hour, func(day int) {
@@ -21,7 +21,7 @@ func (c *cluster) maintenance() {
 		}
 	})
 	c.daily(15*hour, hour, func(day int) {
-		if day%7 == 0 {
+		if day%7 == 0 && day > 0 { // nobody has seen the pipeline upgrade it before
 			c.upgrade()
 		}
 	})
