@@ -3,6 +3,7 @@ package query
 import (
 	"cmp"
 	"container/heap"
+	"context"
 	"encoding/binary"
 	"slices"
 	"strings"
@@ -75,13 +76,54 @@ func NewCounter(fields []Field, groups int) *Counter {
 	return &Counter{fields: fields, most: groups, groups: map[string]*counted{}, exact: true}
 }
 
+// Count counts the events of a query by fields, with so many groups as NewCounter says. A
+// reader that tallies is not asked for whole events, where there is no condition that looks
+// at them. u may be nil.
+func Count(ctx context.Context, r audit.Reader, q Query, fields []Field, groups int, u *Unjudged) (*Counter, error) {
+	c := NewCounter(fields, groups)
+	if t, ok := r.(audit.Tallier); ok && q.Where == nil && q.After.IsZero() && q.Limit == 0 {
+		err := t.Tally(ctx, q.Filter, needs(fields), func() func(audit.Tallied) {
+			c = NewCounter(fields, groups)
+			return c.AddTallied
+		})
+		return c, err
+	}
+	q.Bodies = false
+	for e, err := range q.Run(ctx, r, u) {
+		if err != nil {
+			return nil, err
+		}
+		c.Add(e)
+	}
+	return c, nil
+}
+
+// needs is what fields look at in an event. The finest of times tells the others.
+func needs(list []Field) (all audit.Fields) {
+	for _, f := range list {
+		all |= f.needs
+	}
+	switch {
+	case all&audit.FieldMinute != 0:
+		all &^= audit.FieldHour | audit.FieldDay
+	case all&audit.FieldHour != 0:
+		all &^= audit.FieldDay
+	}
+	return all
+}
+
 // Add counts an event.
 func (c *Counter) Add(e *audit.Event) {
-	c.events++
+	c.AddTallied(audit.Tallied{Event: e, Count: 1, First: e.Time, Last: e.Time})
+}
+
+// AddTallied counts events that are equal in what the fields of the Counter look at.
+func (c *Counter) AddTallied(t audit.Tallied) {
+	c.events += t.Count
 	values := make([][]string, len(c.fields))
 	combinations := 1
 	for i, f := range c.fields {
-		values[i] = f.of(e)
+		values[i] = f.of(t.Event)
 		combinations *= max(len(values[i]), 1)
 	}
 	if combinations > maxCombinations {
@@ -97,17 +139,17 @@ func (c *Counter) Add(e *audit.Event) {
 			c.key = binary.AppendUvarint(c.key, uint64(len(value)))
 			c.key = append(c.key, value...)
 		}
-		c.count(e.Time)
+		c.count(&t)
 	}
 }
 
-func (c *Counter) count(at time.Time) {
-	c.added++
+func (c *Counter) count(t *audit.Tallied) {
+	c.added += t.Count
 	g := c.groups[string(c.key)]
 	switch {
 	case g != nil:
 	case len(c.groups) < c.most:
-		g = &counted{key: string(c.key), Group: Group{First: at, Last: at}}
+		g = &counted{key: string(c.key), Group: Group{First: t.First, Last: t.Last}}
 		c.groups[g.key] = g
 		if len(c.groups) == c.most {
 			for _, g := range c.groups {
@@ -120,16 +162,16 @@ func (c *Counter) count(at time.Time) {
 		g = c.heap[0]
 		delete(c.groups, g.key)
 		g.key = string(c.key)
-		g.Excess, g.First, g.Last = g.Count, at, at
+		g.Excess, g.First, g.Last = g.Count, t.First, t.Last
 		c.groups[g.key] = g
 		c.exact = false
 	}
-	g.Count++
-	if at.Before(g.First) {
-		g.First = at
+	g.Count += t.Count
+	if t.First.Before(g.First) {
+		g.First = t.First
 	}
-	if at.After(g.Last) {
-		g.Last = at
+	if t.Last.After(g.Last) {
+		g.Last = t.Last
 	}
 	if c.heap != nil {
 		heap.Fix(&c.heap, g.at)

@@ -12,6 +12,8 @@ import (
 // Field is what events can be counted by.
 type Field struct {
 	Name string
+	// needs are what of an event tells the values.
+	needs audit.Fields
 	// of are the values of an event. It may have several, and counts for each.
 	of func(e *audit.Event) []string
 }
@@ -35,9 +37,9 @@ func known(field string, of func(e *audit.Event) string) func(e *audit.Event) []
 
 // fields are all there are. The slice is never written to.
 var fields = []Field{
-	{"user", one(func(e *audit.Event) string { return e.User })},
-	{"impersonated", one(func(e *audit.Event) string { return e.AsUser })},
-	{"group", func(e *audit.Event) []string {
+	{"user", audit.FieldUser, one(func(e *audit.Event) string { return e.User })},
+	{"impersonated", audit.FieldAsUser, one(func(e *audit.Event) string { return e.AsUser })},
+	{"group", audit.FieldGroups | audit.FieldUnknown, func(e *audit.Event) []string {
 		switch {
 		case len(e.Groups) > 0:
 			return distinct(e.Groups)
@@ -46,30 +48,30 @@ var fields = []Field{
 		}
 		return []string{""}
 	}},
-	{"verb", one(func(e *audit.Event) string { return e.Verb })},
-	{"resource", one(ResourceOf)},
-	{"apigroup", one(func(e *audit.Event) string { return e.APIGroup })},
-	{"subresource", one(func(e *audit.Event) string { return e.Subresource })},
-	{"namespace", one(func(e *audit.Event) string { return e.Namespace })},
-	{"name", one(func(e *audit.Event) string { return e.Name })},
-	{"code", known(audit.UnknownCode, func(e *audit.Event) string {
+	{"verb", audit.FieldVerb, one(func(e *audit.Event) string { return e.Verb })},
+	{"resource", audit.FieldAPIGroup | audit.FieldResource | audit.FieldSubresource, one(ResourceOf)},
+	{"apigroup", audit.FieldAPIGroup, one(func(e *audit.Event) string { return e.APIGroup })},
+	{"subresource", audit.FieldSubresource, one(func(e *audit.Event) string { return e.Subresource })},
+	{"namespace", audit.FieldNamespace, one(func(e *audit.Event) string { return e.Namespace })},
+	{"name", audit.FieldName, one(func(e *audit.Event) string { return e.Name })},
+	{"code", audit.FieldCode | audit.FieldUnknown, known(audit.UnknownCode, func(e *audit.Event) string {
 		if e.Code == 0 {
 			return ""
 		}
 		return strconv.Itoa(int(e.Code))
 	})},
-	{"decision", known(audit.UnknownDecision, (*audit.Event).Decision)},
-	{"reason", known(audit.UnknownDecision, (*audit.Event).Reason)},
+	{"decision", audit.FieldDecision | audit.FieldUnknown, known(audit.UnknownDecision, (*audit.Event).Decision)},
+	{"reason", audit.FieldReason | audit.FieldUnknown, known(audit.UnknownDecision, (*audit.Event).Reason)},
 	// The last address is the only one that a client cannot set.
-	{"ip", one(SourceIP)},
-	{"useragent", known(audit.UnknownUserAgent, func(e *audit.Event) string { return e.UserAgent })},
-	{"path", one(func(e *audit.Event) string { path, _, _ := strings.Cut(e.URI, "?"); return path })},
-	{"stage", one(func(e *audit.Event) string { return e.Stage })},
-	{"level", one(func(e *audit.Event) string { return e.Level })},
-	{"source", one(func(e *audit.Event) string { return e.Source })},
-	{"minute", one(func(e *audit.Event) string { return e.Time.UTC().Format("2006-01-02T15:04Z") })},
-	{"hour", one(func(e *audit.Event) string { return e.Time.UTC().Format("2006-01-02T15Z") })},
-	{"day", one(func(e *audit.Event) string { return e.Time.UTC().Format("2006-01-02") })},
+	{"ip", audit.FieldSourceIPs, one(SourceIP)},
+	{"useragent", audit.FieldUserAgent | audit.FieldUnknown, known(audit.UnknownUserAgent, func(e *audit.Event) string { return e.UserAgent })},
+	{"path", audit.FieldPath, one(func(e *audit.Event) string { path, _, _ := strings.Cut(e.URI, "?"); return path })},
+	{"stage", audit.FieldStage, one(func(e *audit.Event) string { return e.Stage })},
+	{"level", audit.FieldLevel, one(func(e *audit.Event) string { return e.Level })},
+	{"source", audit.FieldSource, one(func(e *audit.Event) string { return e.Source })},
+	{"minute", audit.FieldMinute, one(func(e *audit.Event) string { return e.Time.UTC().Format("2006-01-02T15:04Z") })},
+	{"hour", audit.FieldHour, one(func(e *audit.Event) string { return e.Time.UTC().Format("2006-01-02T15Z") })},
+	{"day", audit.FieldDay, one(func(e *audit.Event) string { return e.Time.UTC().Format("2006-01-02") })},
 }
 
 // distinct is a list with each value once.

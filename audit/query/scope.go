@@ -14,21 +14,51 @@ import (
 // anything, whatever a filter says. An empty namespace has no events.
 //
 // Gaps are those of the whole store, since it is not known what was lost in them.
-func Scoped(r audit.Reader, namespace string) audit.Reader { return &scoped{r, namespace} }
+//
+// One that tallies goes on to.
+func Scoped(r audit.Reader, namespace string) audit.Reader {
+	s := &scoped{r, namespace}
+	if t, ok := r.(audit.Tallier); ok {
+		return &scopedTallier{s, t}
+	}
+	return s
+}
 
 type scoped struct {
 	of        audit.Reader
 	namespace string
 }
 
+// narrow makes a filter one of the namespace; false where it has nothing that is meant.
+func (s *scoped) narrow(f *audit.Filter) bool {
+	// A name with a * would be a pattern of the filter.
+	if s.namespace == "" || strings.Contains(s.namespace, "*") || !meant(f.Namespaces, s.namespace) {
+		return false
+	}
+	f.Namespaces = []string{s.namespace}
+	return true
+}
+
+// scopedTallier is a scoped that counts.
+type scopedTallier struct {
+	*scoped
+	of audit.Tallier
+}
+
+// Tally implements audit.Tallier.
+func (s *scopedTallier) Tally(ctx context.Context, f audit.Filter, by audit.Fields, start func() func(audit.Tallied)) error {
+	if !s.narrow(&f) {
+		return nil
+	}
+	return s.of.Tally(ctx, f, by, start)
+}
+
 // Scan implements audit.Reader.
 func (s *scoped) Scan(ctx context.Context, scan audit.Scan) iter.Seq2[*audit.Event, error] {
 	return func(yield func(*audit.Event, error) bool) {
-		// A name with a * would be a pattern of the filter below.
-		if s.namespace == "" || strings.Contains(s.namespace, "*") || !meant(scan.Filter.Namespaces, s.namespace) {
+		if !s.narrow(&scan.Filter) {
 			return
 		}
-		scan.Filter.Namespaces = []string{s.namespace}
 		for e, err := range s.of.Scan(ctx, scan) {
 			if err == nil && e.Namespace != s.namespace {
 				continue

@@ -69,14 +69,10 @@ func (q *question) count(ctx context.Context) (any, error) {
 	if q.ask.Continue != "" {
 		return nil, apierrors.NewBadRequest("continue: counts are one answer; ask for a larger limit")
 	}
-	counter := query.NewCounter(fields, q.opts.Groups)
-	run := query.Query{Filter: q.ask.Filter, Where: q.where}
 	var unjudged query.Unjudged
-	for e, err := range run.Run(ctx, q.reader, &unjudged) {
-		if err != nil {
-			return nil, err
-		}
-		counter.Add(e)
+	counter, err := query.Count(ctx, q.reader, query.Query{Filter: q.ask.Filter, Where: q.where}, fields, q.opts.Groups, &unjudged)
+	if err != nil {
+		return nil, err
 	}
 	answer := CountsOf(q.opts.Group, counter.Counts(q.limit()))
 	answer.Unjudged = UnjudgedOf(&unjudged)

@@ -2,317 +2,314 @@ package segment
 
 import (
 	"context"
-	"fmt"
-	"slices"
+	"encoding/binary"
 	"strings"
 	"time"
 
 	"github.com/gatehouse-io/gatehouse/audit"
 )
 
-// Tally counts the events of segments by the values of columns, without making events of
-// them. It is not safe for concurrent use.
-//
-//	t, err := segment.NewTally("user_name", "hour")
-//	for _, s := range segments { err = t.Add(ctx, s, filter) }
-//	for _, g := range t.Groups() { fmt.Println(g.Values, g.Events) }
-type Tally struct {
-	by     []int // leaves, or one of the below
-	groups map[string]*Group
-}
-
-// Group are the events that have the same values.
-type Group struct {
-	// Values are in the order of the columns, NULL as empty.
-	Values []string
-	// Events are how many, and First and Last when the oldest and newest of them were.
-	Events      int64
-	First, Last time.Time
-}
-
-// What a Tally counts by besides columns.
-const (
-	byHour = -1 - iota
-	byDay
-)
-
-// maxBy is how many columns a Tally counts by at most.
-const maxBy = 6
-
-// NewTally is a tally by columns of Columns, and by hour and day of stage_timestamp. Of a
-// list, an event counts once for each distinct item, and as empty where there is none.
-// Maps, times, truncated and bodies are not counted by.
-func NewTally(by ...string) (*Tally, error) {
-	t := &Tally{groups: map[string]*Group{}}
-	if len(by) > maxBy {
-		return nil, fmt.Errorf("count events: by %d columns; %d are the most", len(by), maxBy)
-	}
-	for _, name := range by {
-		leaf := leafOf(name)
-		switch {
-		case name == "hour":
-			leaf = byHour
-		case name == "day":
-			leaf = byDay
-		case leaf < 0 || leaf == colTime || leaf == colReceived || leaf == colTruncated || leaf == colRequest || leaf == colResponse:
-			return nil, fmt.Errorf("count events: by %q, which is nothing to count by", name)
-		}
-		t.by = append(t.by, leaf)
-	}
-	return t, nil
-}
-
-// leafOf is the leaf of a column that is no map; -1 where there is none.
-func leafOf(name string) int {
-	return slices.IndexFunc(newSchema().Columns(), func(path []string) bool {
-		return path[0] == name && (len(path) == 1 || path[1] == "list")
-	})
-}
-
-// Add counts the events of a segment that are meant.
-func (t *Tally) Add(ctx context.Context, s *Segment, f audit.Filter) error {
+// Tally counts the events that are meant by the values of some fields, without making
+// events of them: it reads the columns of the filter, and of these fields. What it adds are
+// the counts of each row group, so that it holds no more than one has.
+func (s *Segment) Tally(ctx context.Context, f audit.Filter, by audit.Fields, add func(audit.Tallied)) error {
 	var of *counting
 	err := s.matches(ctx, &f, audit.OldestFirst, 0, len(s.groups), func(g *rowGroup, rows []int32) (bool, error) {
 		if of == nil || of.group != g {
-			of.finish(t)
-			of = newCounting(g, t.by)
+			of.finish(add)
+			of = newCounting(g, by)
 		}
 		return true, of.add(rows)
 	})
 	if err == nil {
-		of.finish(t)
+		of.finish(add)
 	}
 	return err
 }
 
-// Merge adds the counts of another tally by the same columns: segments can be counted side
-// by side, each goroutine into a tally of its own.
-func (t *Tally) Merge(other *Tally) {
-	for name, g := range other.groups {
-		t.add(name, g.Values, g.Events, g.First, g.Last)
-	}
+// tallied are the leaves of fields, and how an event gets their values.
+var tallied = [...]struct {
+	field audit.Fields
+	leaf  int
+	set   func(e *audit.Event, v counted)
+}{
+	{audit.FieldUser, colUser, func(e *audit.Event, v counted) { e.User = v.text }},
+	{audit.FieldAsUser, colAsUser, func(e *audit.Event, v counted) { e.AsUser = v.text }},
+	{audit.FieldGroups, colGroups, func(e *audit.Event, v counted) { e.Groups = v.list }},
+	{audit.FieldVerb, colVerb, func(e *audit.Event, v counted) { e.Verb = v.text }},
+	{audit.FieldAPIGroup, colAPIGroup, func(e *audit.Event, v counted) { e.APIGroup = v.text }},
+	{audit.FieldResource, colResource, func(e *audit.Event, v counted) { e.Resource = v.text }},
+	{audit.FieldSubresource, colSubresource, func(e *audit.Event, v counted) { e.Subresource = v.text }},
+	{audit.FieldNamespace, colNamespace, func(e *audit.Event, v counted) { e.Namespace = v.text }},
+	{audit.FieldName, colName, func(e *audit.Event, v counted) { e.Name = v.text }},
+	{audit.FieldCode, colCode, func(e *audit.Event, v counted) { e.Code = int32(v.number) }},
+	{audit.FieldDecision, colDecision, func(e *audit.Event, v counted) { annotate(e, audit.AnnotationDecision, v) }},
+	{audit.FieldReason, colReason, func(e *audit.Event, v counted) { annotate(e, audit.AnnotationReason, v) }},
+	{audit.FieldSourceIPs, colIPs, func(e *audit.Event, v counted) { e.SourceIPs = v.list }},
+	{audit.FieldUserAgent, colUserAgent, func(e *audit.Event, v counted) { e.UserAgent = v.text }},
+	{audit.FieldPath, colURI, func(e *audit.Event, v counted) { e.URI = v.text }},
+	{audit.FieldStage, colStage, func(e *audit.Event, v counted) { e.Stage = v.text }},
+	{audit.FieldLevel, colLevel, func(e *audit.Event, v counted) { e.Level = v.text }},
+	{audit.FieldSource, colSource, func(e *audit.Event, v counted) { e.Source = v.text }},
+	{audit.FieldUnknown, colUnknown, func(e *audit.Event, v counted) { e.Unknown = v.list }},
+	{audit.FieldMinute, colTime, func(e *audit.Event, v counted) { e.Time = microseconds(v.number) }},
+	{audit.FieldHour, colTime, func(e *audit.Event, v counted) { e.Time = microseconds(v.number) }},
+	{audit.FieldDay, colTime, func(e *audit.Event, v counted) { e.Time = microseconds(v.number) }},
 }
 
-func (t *Tally) add(name string, values []string, events int64, first, last time.Time) {
-	g := t.groups[name]
-	if g == nil {
-		g = &Group{Values: values, First: first, Last: last}
-		t.groups[name] = g
+func annotate(e *audit.Event, key string, v counted) {
+	if v.null {
+		return
 	}
-	g.Events += events
-	if first.Before(g.First) {
-		g.First = first
+	if e.Annotations == nil {
+		e.Annotations = map[string]string{}
 	}
-	if last.After(g.Last) {
-		g.Last = last
-	}
+	e.Annotations[key] = v.text
 }
 
-// Groups are the counts, the largest first, and by values where they are equal.
-func (t *Tally) Groups() []Group {
-	all := make([]Group, 0, len(t.groups))
-	for _, g := range t.groups {
-		all = append(all, *g)
-	}
-	slices.SortFunc(all, func(a, b Group) int {
-		if a.Events != b.Events {
-			return int(min(1, max(-1, b.Events-a.Events)))
-		}
-		return slices.Compare(a.Values, b.Values)
-	})
-	return all
+// units are what times are counted by, in microseconds.
+var units = map[audit.Fields]int64{
+	audit.FieldMinute: int64(time.Minute / time.Microsecond),
+	audit.FieldHour:   int64(time.Hour / time.Microsecond),
+	audit.FieldDay:    int64(24 * time.Hour / time.Microsecond),
 }
 
-// counting counts the rows of one row group by numbers that stand for values: entries of
-// a dictionary, or numbers that are given out.
+// counting counts the rows of one row group by numbers that stand for values, and these by
+// numbers that stand for the values of several columns.
 type counting struct {
-	group   *rowGroup
-	by      []int
-	readers []*reader
-	names   []naming
-	times   *reader
-	counts  map[[maxBy]int32]*count
+	group *rowGroup
+	by    []*coder
+	times *reader
+	sums  []sum // by the last number
 }
 
-type count struct {
-	events      int64
+// sum is how many rows there are of the same values.
+type sum struct {
+	rows        int64
 	first, last int64
 }
 
-// naming gives numbers to the texts of a column, and to the entries of its dictionary.
-type naming struct {
-	numbers map[string]int32
-	texts   []string
-	entries []int32 // by entry of the dictionary, 0 for none; less 1 it is the number
+// coder gives numbers to the values of one column.
+type coder struct {
+	*reader
+	leaf int
+	set  func(e *audit.Event, v counted)
+	unit int64 // of a column of times
+	path bool  // of the URI
+
+	values  []counted // by number
+	texts   map[string]uint32
+	lists   map[string]uint32 // by the numbers of their items
+	numbers map[int64]uint32
+	null    uint32   // less 1 it is the number of NULL
+	entries []uint32 // by entry of the dictionary; less 1 it is the number
+	key     []byte
+
+	// pairs are numbers of what the columns before have and this has, and whole what they
+	// stand for.
+	pairs map[uint64]uint32
+	whole []pair
+	// Of the row before, which often has the same.
+	lastPair   uint64
+	lastNumber uint32
+	lastTime   int64
+	lastCode   uint32
 }
 
-func (n *naming) of(text string) int32 {
-	if i, ok := n.numbers[text]; ok {
-		return i
-	}
-	i := int32(len(n.texts))
-	text = strings.Clone(text)
-	n.numbers[text] = i
-	n.texts = append(n.texts, text)
-	return i
+// pair is the number of what the columns before have, and of what this has.
+type pair struct{ before, value uint32 }
+
+// counted is a value.
+type counted struct {
+	text   string
+	list   []string
+	number int64
+	null   bool
 }
 
-func newCounting(g *rowGroup, by []int) *counting {
-	c := &counting{group: g, by: by, readers: make([]*reader, len(by)), names: make([]naming, len(by)), counts: map[[maxBy]int32]*count{}}
-	for i := range by {
-		c.names[i].numbers = map[string]int32{}
+func newCounting(g *rowGroup, by audit.Fields) *counting {
+	c := &counting{group: g}
+	for _, t := range tallied {
+		if by&t.field != 0 {
+			c.by = append(c.by, &coder{
+				leaf: t.leaf, set: t.set, unit: units[t.field], path: t.leaf == colURI, texts: map[string]uint32{}, lists: map[string]uint32{},
+				numbers: map[int64]uint32{}, pairs: map[uint64]uint32{}, lastPair: ^uint64(0),
+			})
+		}
 	}
 	return c
 }
 
 func (c *counting) add(rows []int32) (err error) {
 	defer rescue(&err, "count events of segment")
-	c.times = c.group.column(colTime)
-	for i, leaf := range c.by {
-		if leaf >= 0 {
-			c.readers[i] = c.group.column(leaf)
+	if c.times == nil {
+		c.times = c.group.column(colTime)
+		for _, by := range c.by {
+			by.reader = c.group.column(by.leaf)
 		}
 	}
-	var key [maxBy]int32
-	var last *count // rows beside each other often have the same values
-	var lastKey [maxBy]int32
 	for _, row := range rows {
 		at, _ := c.times.number(int(row))
-		c.each(&key, 0, int(row), at, func() {
-			if last == nil || key != lastKey {
-				last, lastKey = c.counts[key], key
-				if last == nil {
-					last = &count{first: at}
-					c.counts[key] = last
-				}
-			}
-			last.events++
-			last.first, last.last = min(last.first, at), max(last.last, at)
-		})
+		number := uint32(0)
+		for _, by := range c.by {
+			number = by.pair(number, by.code(int(row), at))
+		}
+		if int(number) >= len(c.sums) {
+			c.sums = append(c.sums, sum{first: at, last: at})
+		}
+		s := &c.sums[number]
+		s.rows++
+		s.first, s.last = min(s.first, at), max(s.last, at)
 	}
 	return nil
 }
 
-// each calls add for each combination of values that a row has from the i-th column on.
-func (c *counting) each(key *[maxBy]int32, i, row int, at int64, add func()) {
-	if i == len(c.by) {
-		add()
-		return
+// pair is the number of a value behind those of the columns before.
+func (c *coder) pair(before, value uint32) uint32 {
+	key := uint64(before)<<32 | uint64(value)
+	if key == c.lastPair {
+		return c.lastNumber
 	}
-	switch leaf := c.by[i]; {
-	case leaf == byHour:
-		key[i] = int32(floor(at, int64(time.Hour/time.Microsecond)))
-	case leaf == byDay:
-		key[i] = int32(floor(at, int64(24*time.Hour/time.Microsecond)))
-	case maxLevels[leaf].repetition == 0:
-		key[i] = c.number(i, row)
-	default:
-		items := c.items(i, row)
-		for _, item := range items {
-			key[i] = item
-			c.each(key, i+1, row, at, add)
-		}
-		return
+	n, ok := c.pairs[key]
+	if !ok {
+		n = uint32(len(c.whole))
+		c.pairs[key] = n
+		c.whole = append(c.whole, pair{before, value})
 	}
-	c.each(key, i+1, row, at, add)
+	c.lastPair, c.lastNumber = key, n
+	return n
+}
+
+// code is the number of the value that a row has.
+func (c *coder) code(row int, at int64) uint32 {
+	switch {
+	case c.unit > 0:
+		return c.time(floor(at, c.unit) * c.unit)
+	case maxLevels[c.leaf].repetition > 0:
+		return c.items(row)
+	}
+	if same, ok := c.same(row); ok && c.leaf != colCode {
+		return c.text(same)
+	}
+	if c.bounds.allNull(c.pageOf(row)) {
+		return c.absent()
+	}
+	c.load(row)
+	if i := c.at(row); i >= 0 {
+		return c.value(i)
+	}
+	return c.absent()
 }
 
 func floor(a, b int64) int64 {
-	if a < 0 {
-		return (a - b + 1) / b
+	if a < 0 && a%b != 0 {
+		return a/b - 1
 	}
 	return a / b
 }
 
-// number is the number of the value of a flat column.
-func (c *counting) number(i, row int) int32 {
-	r, n := c.readers[i], &c.names[i]
-	if c.by[i] == colCode {
-		code, _ := r.number(row)
-		return int32(code)
+func (c *coder) add(v counted) uint32 {
+	c.values = append(c.values, v)
+	return uint32(len(c.values) - 1)
+}
+
+func (c *coder) absent() uint32 {
+	if c.null == 0 {
+		c.null = c.add(counted{null: true}) + 1
 	}
-	if same, ok := r.same(row); ok {
-		return n.of(same)
+	return c.null - 1
+}
+
+func (c *coder) time(at int64) uint32 {
+	if at != c.lastTime || len(c.values) == 0 {
+		c.lastTime, c.lastCode = at, c.integer(at)
 	}
-	if r.bounds.allNull(r.pageOf(row)) {
-		return n.of("")
+	return c.lastCode
+}
+
+func (c *coder) integer(v int64) uint32 {
+	n, ok := c.numbers[v]
+	if !ok {
+		n = c.add(counted{number: v})
+		c.numbers[v] = n
 	}
-	r.load(row)
-	at := r.at(row)
-	if at < 0 {
-		return n.of("")
+	return n
+}
+
+func (c *coder) text(s string) uint32 {
+	if c.path {
+		s, _, _ = strings.Cut(s, "?")
 	}
-	return c.value(i, at)
+	n, ok := c.texts[s]
+	if !ok {
+		s = strings.Clone(s)
+		n = c.add(counted{text: s})
+		c.texts[s] = n
+	}
+	return n
 }
 
 // value is the number of a value of the page.
-func (c *counting) value(i, at int) int32 {
-	r, n := c.readers[i], &c.names[i]
-	if !r.values.indexed {
-		return n.of(view(r.values.text(at)))
+func (c *coder) value(i int) uint32 {
+	v := &c.reader.values
+	if !v.indexed {
+		if c.leaf == colCode {
+			return c.integer(v.numbers[i])
+		}
+		return c.text(view(v.text(i)))
 	}
-	entry := r.values.index(at)
-	if n.entries == nil {
-		n.entries = make([]int32, r.dict().n)
+	entry := v.index(i)
+	if c.entries == nil {
+		c.entries = make([]uint32, c.dict().n)
 	}
-	if n.entries[entry] == 0 {
-		n.entries[entry] = n.of(view(r.dict().values.text(int(entry)))) + 1
+	if c.entries[entry] == 0 {
+		d := &c.dict().values
+		if c.leaf == colCode {
+			c.entries[entry] = c.integer(d.numbers[entry]) + 1
+		} else {
+			c.entries[entry] = c.text(view(d.text(int(entry)))) + 1
+		}
 	}
-	return n.entries[entry] - 1
+	return c.entries[entry] - 1
 }
 
-// items are the distinct items of a list.
-func (c *counting) items(i, row int) []int32 {
-	r := c.readers[i]
-	if r.bounds.allNull(r.pageOf(row)) {
-		return []int32{c.names[i].of("")}
-	}
-	r.load(row)
-	from, to, at := r.entries(row)
-	var all []int32
-	for e := from; e < to; e++ {
-		if r.definitions.get(e) != r.definitions.target {
-			continue
+// items is the number of a list.
+func (c *coder) items(row int) uint32 {
+	c.key = c.key[:0]
+	if !c.bounds.allNull(c.pageOf(row)) {
+		c.load(row)
+		from, to, at := c.reader.entries(row)
+		for e := from; e < to; e++ {
+			if c.definitions.get(e) == c.definitions.target {
+				c.key = binary.LittleEndian.AppendUint32(c.key, c.value(at))
+				at++
+			}
 		}
-		if v := c.value(i, at); !slices.Contains(all, v) {
-			all = append(all, v)
+	}
+	n, ok := c.lists[string(c.key)]
+	if !ok {
+		var list []string
+		for rest := c.key; len(rest) > 0; rest = rest[4:] {
+			list = append(list, c.values[binary.LittleEndian.Uint32(rest)].text)
 		}
-		at++
+		n = c.add(counted{list: list})
+		c.lists[string(c.key)] = n
 	}
-	if len(all) == 0 {
-		return []int32{c.names[i].of("")}
-	}
-	return all
+	return n
 }
 
-// finish adds what was counted of a row group to the tally.
-func (c *counting) finish(t *Tally) {
+// finish adds what was counted of a row group.
+func (c *counting) finish(add func(audit.Tallied)) {
 	if c == nil {
 		return
 	}
-	for key, n := range c.counts {
-		values := make([]string, len(c.by))
-		for i, leaf := range c.by {
-			switch {
-			case leaf == byHour:
-				values[i] = microseconds(int64(key[i]) * int64(time.Hour/time.Microsecond)).Format(time.RFC3339)
-			case leaf == byDay:
-				values[i] = microseconds(int64(key[i]) * int64(24*time.Hour/time.Microsecond)).Format(time.DateOnly)
-			case leaf == colCode:
-				values[i] = fmt.Sprint(key[i])
-			default:
-				values[i] = c.names[i].texts[key[i]]
-			}
+	for number, s := range c.sums {
+		e, at := &audit.Event{}, uint32(number)
+		for i := len(c.by) - 1; i >= 0; i-- {
+			p := c.by[i].whole[at]
+			c.by[i].set(e, c.by[i].values[p.value])
+			at = p.before
 		}
-		t.add(joined(values), values, n.events, microseconds(n.first), microseconds(n.last))
+		add(audit.Tallied{Event: e, Count: s.rows, First: microseconds(s.first), Last: microseconds(s.last)})
 	}
-}
-
-// joined is a text of its own for each list of texts.
-func joined(values []string) string {
-	var b strings.Builder
-	for _, v := range values {
-		fmt.Fprintf(&b, "%d:%s", len(v), v)
-	}
-	return b.String()
 }

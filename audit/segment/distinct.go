@@ -38,3 +38,10 @@ func (s *Segment) Distinct(column string, yield func(value string)) (err error) 
 	}
 	return nil
 }
+
+// leafOf is the leaf of a column that is no map; -1 where there is none.
+func leafOf(name string) int {
+	return slices.IndexFunc(newSchema().Columns(), func(path []string) bool {
+		return path[0] == name && (len(path) == 1 || path[1] == "list")
+	})
+}

@@ -99,15 +99,7 @@ func learn(ctx context.Context, b *catalog.Builder, s *segment.Segment) error {
 			return err
 		}
 	}
-	t, err := segment.NewTally("api_group", "resource", "subresource")
-	if err == nil {
-		err = t.Add(ctx, s, audit.Filter{})
-	}
-	if err != nil {
-		return err
-	}
-	for _, g := range t.Groups() {
-		b.Learn(catalog.Resources, catalog.ResourceFact(g.Values[0], g.Values[1], g.Values[2]))
-	}
-	return nil
+	return s.Tally(ctx, audit.Filter{}, audit.FieldAPIGroup|audit.FieldResource|audit.FieldSubresource, func(t audit.Tallied) {
+		b.Learn(catalog.Resources, catalog.ResourceFact(t.Event.APIGroup, t.Event.Resource, t.Event.Subresource))
+	})
 }

@@ -274,7 +274,7 @@ func (s *Store) adoptOne(ctx context.Context, from *chain.Link) (int64, error) {
 // notSealed yields what a segment has that the live ones have not.
 func (s *Store) notSealed(ctx context.Context, l chain.Link) iter.Seq2[*audit.Event, error] {
 	return func(yield func(*audit.Event, error) bool) {
-		there := s.between(ctx, viewsOf(s.manifest.live), l.First, l.Last)
+		there := s.between(ctx, viewsOf(s.manifest.live), audit.Filter{}, l.First, l.Last)
 		defer there.stop()
 		for e, err := range s.segmentSource(l, audit.Scan{Bodies: true}).open(ctx) {
 			if err == nil {

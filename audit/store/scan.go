@@ -140,21 +140,36 @@ func overlaps(first, last time.Time, f *audit.Filter) bool {
 	return (f.From.IsZero() || !last.Before(f.From)) && (f.To.IsZero() || first.Before(f.To))
 }
 
+// openSegment opens a segment, which is to be put back. One that is not there any more is a
+// *goneError.
+func (r *reading) openSegment(name string) (*openSegment, error) {
+	s, err := r.opened.get(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = &goneError{name, err}
+	}
+	return s, err
+}
+
+// damagedError says which segment cannot be read, where nobody gave up reading it.
+func damagedError(ctx context.Context, name string, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	return fmt.Errorf("segment %s cannot be read; `gatehouse audit repair` sets it aside: %w", name, err)
+}
+
 func (r *reading) segmentSource(l chain.Link, s audit.Scan) *source {
 	return &source{first: l.First, last: l.Last, ahead: true, open: func(ctx context.Context) iter.Seq2[*audit.Event, error] {
 		return func(yield func(*audit.Event, error) bool) {
-			segment, err := r.opened.get(l.Segment)
+			segment, err := r.openSegment(l.Segment)
 			if err != nil {
-				if errors.Is(err, fs.ErrNotExist) {
-					err = &goneError{l.Segment, err}
-				}
 				yield(nil, err)
 				return
 			}
 			defer r.opened.put(segment)
 			for e, err := range segment.Scan(ctx, s) {
 				if err != nil {
-					err = fmt.Errorf("segment %s cannot be read; `gatehouse audit repair` sets it aside: %w", l.Segment, err)
+					err = damagedError(ctx, l.Segment, err)
 				}
 				if !yield(e, err) || err != nil {
 					return

@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"reflect"
 	"time"
 
 	"github.com/gatehouse-io/gatehouse/audit"
@@ -168,20 +169,33 @@ func (s *Store) fill(events iter.Seq2[*audit.Event, error], names int) filling {
 	}
 }
 
-// unsealed yields what a part has and no segment. A duplicate has the time of the event it
-// is, so that only segments of the same time are read, and only that time of them.
+// unsealed yields what is meant that a part has and no segment. A duplicate has the time of
+// the event it is, so that only segments of the same time are read, and only that time of
+// them.
 func (r *reading) unsealed(ctx context.Context, p *partView, segments []segmentView, s audit.Scan) iter.Seq2[*audit.Event, error] {
 	return func(yield func(*audit.Event, error) bool) {
 		refs := p.refs(bounds(s.Filter.From, s.Filter.To))
 		if len(refs) == 0 {
 			return
 		}
-		there := r.between(ctx, segments, micro(refs[0].at), micro(refs[len(refs)-1].at))
+		there := r.between(ctx, segments, s.Filter, micro(refs[0].at), micro(refs[len(refs)-1].at))
 		defer there.stop()
+		rest := s.Filter
+		rest.From, rest.To = time.Time{}, time.Time{}
+		some := !reflect.DeepEqual(rest, audit.Filter{}) // and not the whole of that time
 		var alike []*audit.Event
 		for _, ref := range refs {
-			e, err := wal.Decode(p.record(ref), s.Bodies)
+			record := p.record(ref)
+			if some {
+				if g, ok := wal.Look(record); ok && !may(&rest, &g) {
+					continue
+				}
+			}
+			e, err := wal.Decode(record, s.Bodies)
 			if err == nil {
+				if some && !rest.Matches(e) {
+					continue
+				}
 				alike = among(alike, e)
 				if twice(alike, e) {
 					continue // never of one part; of two that were recovered
@@ -209,8 +223,9 @@ type sealedEvents struct {
 	done  bool
 }
 
-func (r *reading) between(ctx context.Context, segments []segmentView, oldest, newest time.Time) *sealedEvents {
-	scan := audit.Scan{Filter: audit.Filter{From: oldest, To: newest.Add(time.Microsecond)}}
+func (r *reading) between(ctx context.Context, segments []segmentView, f audit.Filter, oldest, newest time.Time) *sealedEvents {
+	f.From, f.To = oldest, newest.Add(time.Microsecond)
+	scan := audit.Scan{Filter: f}
 	w := &sealedEvents{}
 	w.next, w.stop = iter.Pull2(r.merged(&view{segments: segments}, scan).all(ctx))
 	return w

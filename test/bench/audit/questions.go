@@ -79,12 +79,10 @@ var questions = []question{
 			if err != nil {
 				return 0, err
 			}
-			counter := query.NewCounter(fields, 0)
-			for e, err := range r.Scan(ctx, audit.Scan{Filter: audit.Filter{Resources: []string{"secrets"}, Verbs: []string{"get", "list", "watch"}}}) {
-				if err != nil {
-					return 0, err
-				}
-				counter.Add(e)
+			q := query.Query{Filter: audit.Filter{Resources: []string{"secrets"}, Verbs: []string{"get", "list", "watch"}}}
+			counter, err := query.Count(ctx, r, q, fields, 0, nil)
+			if err != nil {
+				return 0, err
 			}
 			return len(counter.Counts(0).Groups), nil
 		},
