@@ -21,6 +21,7 @@ import (
 
 	gateadmission "github.com/gatehouse-io/gatehouse/admission"
 	"github.com/gatehouse-io/gatehouse/policy"
+	"github.com/gatehouse-io/gatehouse/telemetry/trace"
 )
 
 // Policies is what the admission endpoints ask.
@@ -38,7 +39,7 @@ type Policies struct {
 // with the patch that the mutators come to.
 func Mutate(p Policies) Endpoint {
 	return Endpoint{Path: "/mutate", Answer: func(ctx context.Context, body []byte) (any, string, error) {
-		return p.review(ctx, body, func(set *policy.Set, r *policy.Request, response *admissionv1.AdmissionResponse) (*policy.Outcome, error) {
+		return p.review(ctx, "mutate", body, func(ctx context.Context, set *policy.Set, r *policy.Request, response *admissionv1.AdmissionResponse) (*policy.Outcome, error) {
 			out := &policy.Outcome{}
 			if op := r.GetOperation(); op != admission.Create && op != admission.Update {
 				return out, nil
@@ -65,7 +66,7 @@ func Mutate(p Policies) Endpoint {
 // Validate is the endpoint /validate: an AdmissionReview of admission.k8s.io/v1.
 func Validate(p Policies) Endpoint {
 	return Endpoint{Path: "/validate", Answer: func(ctx context.Context, body []byte) (any, string, error) {
-		return p.review(ctx, body, func(set *policy.Set, r *policy.Request, response *admissionv1.AdmissionResponse) (*policy.Outcome, error) {
+		return p.review(ctx, "validate", body, func(ctx context.Context, set *policy.Set, r *policy.Request, response *admissionv1.AdmissionResponse) (*policy.Outcome, error) {
 			out := set.Validate(ctx, r)
 			for i := range out.Warnings {
 				response.Warnings = append(response.Warnings, out.Warnings[i].Text())
@@ -82,9 +83,9 @@ func Validate(p Policies) Endpoint {
 	}}
 }
 
-type judge func(*policy.Set, *policy.Request, *admissionv1.AdmissionResponse) (*policy.Outcome, error)
+type judge func(context.Context, *policy.Set, *policy.Request, *admissionv1.AdmissionResponse) (*policy.Outcome, error)
 
-func (p *Policies) review(ctx context.Context, body []byte, judge judge) (any, string, error) {
+func (p *Policies) review(ctx context.Context, phase string, body []byte, judge judge) (any, string, error) {
 	review, err := decode[admissionv1.AdmissionReview](body, "admission.k8s.io/v1", "AdmissionReview",
 		"set admissionReviewVersions: [v1] in the webhook's configuration")
 	if err != nil {
@@ -107,10 +108,14 @@ func (p *Policies) review(ctx context.Context, body []byte, judge judge) (any, s
 	if err != nil {
 		return nil, "", err
 	}
-	out, err := judge(set, r, response)
+	ctx, span := trace.StartAdmission(ctx, phase, gateadmission.PolicyName)
+	out, err := judge(span.Record(ctx), set, r, response)
 	if err != nil {
+		span.Fail("object")
+		span.EndAdmission(r, err, false)
 		return nil, "", apierrors.NewBadRequest("the object of the review cannot be read")
 	}
+	span.EndAdmission(r, out.Error(r), len(response.Patch) > 0)
 	refusal := &apierrors.StatusError{}
 	switch err := out.Error(r); {
 	case err == nil && len(response.Patch) > 0:
@@ -189,9 +194,12 @@ func Images(p Policies) Endpoint {
 		if len(review.Spec.Containers) == 0 {
 			return nil, "", apierrors.NewBadRequest("spec.containers: the review has no image")
 		}
-		out := set.Validate(ctx, p.imageRequest(&review.Spec))
+		ctx, span := trace.StartAdmission(ctx, "images", gateadmission.PolicyName)
+		r := p.imageRequest(&review.Spec)
+		out := set.Validate(span.Record(ctx), r)
 		answer := &imagepolicyv1alpha1.ImageReview{TypeMeta: review.TypeMeta, Status: imagepolicyv1alpha1.ImageReviewStatus{Allowed: true}}
 		out.Denials = slices.DeleteFunc(out.Denials, func(s policy.Said) bool { return len(s.Images) == 0 && s.Err == nil })
+		span.EndAdmission(r, out.Error(r), false)
 		if len(out.Denials) > 0 {
 			answer.Status = imagepolicyv1alpha1.ImageReviewStatus{Reason: out.Message()}
 			return answer, "denied", nil

@@ -8,7 +8,10 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apiserver/pkg/authentication/authenticator"
-	"k8s.io/klog/v2"
+
+	"github.com/gatehouse-io/gatehouse/gate"
+	"github.com/gatehouse-io/gatehouse/internal/auditid"
+	"github.com/gatehouse-io/gatehouse/telemetry/trace"
 )
 
 // Authenticate is the endpoint /authenticate: a TokenReview of
@@ -36,6 +39,7 @@ func Authenticate(tokens authenticator.Token, audiences []string) Endpoint {
 			ctx = authenticator.WithAudiences(ctx, wanted)
 		}
 		answer := &authenticationv1.TokenReview{TypeMeta: review.TypeMeta}
+		ctx, span := trace.Start(ctx, "authentication", "authentication")
 		resp, ok, err := tokens.AuthenticateToken(ctx, review.Spec.Token)
 		if err == nil {
 			err = ctx.Err()
@@ -46,11 +50,14 @@ func Authenticate(tokens authenticator.Token, audiences []string) Endpoint {
 		switch {
 		case err != nil:
 			answer.Status.Error = withoutToken(err, review.Spec.Token)
-			klog.V(2).InfoS("A token is refused", "reason", answer.Status.Error)
+			auditid.Log(ctx).V(2).Info("A token is refused", "reason", answer.Status.Error)
+			span.End(gate.Step{Opinion: gate.Deny, Part: "token", Reason: answer.Status.Error}, false)
 			return answer, "error", nil
 		case !ok:
+			span.End(gate.Step{Opinion: gate.NoOpinion, Part: "token", Reason: "no token that is known"}, false)
 			return answer, "unauthenticated", nil
 		}
+		span.End(gate.Step{Opinion: gate.Allow, Part: "token", Reason: resp.User.GetName()}, false)
 		answer.Status.Authenticated = true
 		answer.Status.Audiences = resp.Audiences
 		answer.Status.User = authenticationv1.UserInfo{

@@ -8,6 +8,8 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
+
+	"github.com/gatehouse-io/gatehouse/telemetry/trace"
 )
 
 // Authorize is the endpoint /authorize: a SubjectAccessReview of
@@ -27,13 +29,15 @@ func Authorize(a authorizer.UnconditionalAuthorizer) Endpoint {
 			return nil, "", err
 		}
 		attributes := attributesOf(&review.Spec)
-		decision, reason, err := a.Authorize(ctx, attributes)
+		ctx, span := trace.Start(ctx, "authorization", "authorization")
+		decision, reason, err := a.Authorize(span.Record(ctx), attributes)
 		if err == nil {
 			err = ctx.Err() // an authorizer that was cut short may know only part
 		}
 		if err != nil && decision == authorizer.DecisionAllow {
 			decision = authorizer.DecisionNoOpinion
 		}
+		span.EndAuthorization(decision, reason, err)
 		verdict := map[authorizer.Decision]string{
 			authorizer.DecisionAllow:     "allowed",
 			authorizer.DecisionDeny:      "denied",

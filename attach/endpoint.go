@@ -17,7 +17,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
+	auditv1 "k8s.io/apiserver/pkg/apis/audit"
 	"k8s.io/klog/v2"
+
+	"github.com/gatehouse-io/gatehouse/internal/auditid"
+	"github.com/gatehouse-io/gatehouse/telemetry/trace"
 )
 
 // Endpoint is one path of the server, and the gate that answers the reviews that
@@ -43,6 +47,7 @@ type handler struct {
 	// one for each of those whose body is large, or of a length nobody has said.
 	slots, large chan struct{}
 	ready        func() error
+	tracing      *trace.Tracing
 }
 
 const (
@@ -65,12 +70,14 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.ProtoMajor == 2 && rand.Float64() < reconnectChance {
 		w.Header().Set("Connection", "close") // in HTTP/2 a GOAWAY, after which what has begun is answered
 	}
-	code, verdict := h.serve(w, r)
+	ctx, review := h.tracing.Review(identified(w, r), r)
+	code, verdict := h.serve(ctx, w, r)
+	review.End(code)
 	count(h.Path, code, verdict, time.Since(began))
 }
 
 // serve answers one request and says how.
-func (h *handler) serve(w http.ResponseWriter, r *http.Request) (code int, verdict string) {
+func (h *handler) serve(ctx context.Context, w http.ResponseWriter, r *http.Request) (code int, verdict string) {
 	if err := h.admit(r); err != nil {
 		return refuse(w, err), ""
 	}
@@ -95,7 +102,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) (code int, verdi
 	if err != nil {
 		return refuse(w, apierrors.NewBadRequest("the review could not be read to its end")), ""
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), min(h.timeout, patience(r)))
+	ctx, cancel := context.WithTimeout(ctx, min(h.timeout, patience(r)))
 	defer cancel()
 	answer, verdict, err := h.answer(ctx, body)
 	if err != nil {
@@ -150,13 +157,13 @@ func (h *handler) answer(ctx context.Context, body []byte) (answer any, verdict 
 			if own, ok := p.(runtime.Error); ok {
 				what = own.Error()
 			}
-			klog.ErrorS(nil, "A gate panicked; the review is refused", "endpoint", h.Path, "panic", what, "stack", string(debug.Stack()))
+			auditid.Log(ctx).Error(nil, "A gate panicked; the review is refused", "endpoint", h.Path, "panic", what, "stack", string(debug.Stack()))
 			answer, verdict, err = nil, "", errInternal
 		}
 	}()
 	answer, verdict, err = h.Answer(ctx, body)
 	if known := apierrors.APIStatus(nil); err != nil && !errors.As(err, &known) {
-		klog.ErrorS(err, "A review could not be answered", "endpoint", h.Path)
+		auditid.Log(ctx).Error(err, "A review could not be answered", "endpoint", h.Path)
 		err = errInternal
 	}
 	return answer, verdict, err
@@ -208,7 +215,7 @@ func refuse(w http.ResponseWriter, err error) (code int) {
 func write(w http.ResponseWriter, code int, object any) {
 	data, err := json.Marshal(object)
 	if err != nil {
-		klog.ErrorS(err, "An answer cannot be written as JSON")
+		klog.ErrorS(err, "An answer cannot be written as JSON", auditid.Key, w.Header().Get(auditv1.HeaderAuditID))
 		code, data = http.StatusInternalServerError, []byte(`{"kind":"Status","apiVersion":"v1","status":"Failure","code":500}`)
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -21,7 +21,9 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
+	"github.com/gatehouse-io/gatehouse/internal/version"
 	"github.com/gatehouse-io/gatehouse/telemetry/meter"
+	"github.com/gatehouse-io/gatehouse/telemetry/trace"
 )
 
 const (
@@ -104,11 +106,17 @@ func Run(ctx context.Context, opts RunOptions) error {
 			}
 		}
 	}
+	tracing, err := trace.Open(ctx, trace.Options{Settings: cfg.Tracing, Mount: "attach", Version: version.Release})
+	if err != nil {
+		return &StartError{Problem: err.Error(), Mend: "tracing.endpoint is HOST:PORT of an OTLP gRPC collector, and tracing.caFile has the CAs of its certificate"}
+	}
+	defer tracing.Close()
 	size, _ := cfg.Limits.RequestSize.AsInt64()
 	server, err := New(Options{
 		Endpoints:         endpoints,
 		Handlers:          handlers,
 		API:               api,
+		Tracing:           tracing,
 		Checks:            append(checks, more...),
 		RequestSize:       size,
 		ConcurrentReviews: int(cfg.Limits.ConcurrentReviews),

@@ -14,6 +14,8 @@ import (
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
+
+	"github.com/gatehouse-io/gatehouse/telemetry/trace"
 )
 
 const (
@@ -53,6 +55,9 @@ type Options struct {
 	// Checks must all hold before any review is answered, and before /readyz
 	// says so. Default: none.
 	Checks []Check
+
+	// Tracing makes a span of each request. Default: none.
+	Tracing *trace.Tracing
 
 	// RequestSize is the size of a review, in bytes, above which it is refused.
 	// Default: 3 MiB.
@@ -101,11 +106,11 @@ func New(opts Options) (*Server, error) {
 		}
 		mux.Handle(e.Path, &handler{
 			Endpoint: e, size: opts.RequestSize, timeout: opts.ReviewTimeout,
-			slots: make(chan struct{}, opts.ConcurrentReviews), large: make(chan struct{}, largeReviews), ready: s.ready,
+			slots: make(chan struct{}, opts.ConcurrentReviews), large: make(chan struct{}, largeReviews), ready: s.ready, tracing: opts.Tracing,
 		})
 	}
 	for path, h := range opts.Handlers {
-		mux.Handle(path, counted(path, h))
+		mux.Handle(path, counted(path, traced(opts.Tracing, path[1:], h)))
 	}
 	mux.Handle("/metrics", legacyregistry.Handler())
 	for _, m := range []*http.ServeMux{mux, health} {

@@ -74,17 +74,12 @@ func (p *tracedPlugin) Validate(ctx context.Context, a admission.Attributes, o a
 func (p *tracedPlugin) traced(ctx context.Context, phase string, a admission.Attributes, ask func(context.Context) error) error {
 	name := "admission " + phase + " " + p.name
 	if p.always {
-		inner, span := Start(ctx, "admission", name)
-		span.Set(Phase.String(phase))
+		inner, span := StartAdmission(ctx, phase, p.name)
 		if p.recording {
 			inner = span.Record(inner)
 		}
 		err := ask(inner)
-		verdict := p.verdict(err)
-		if err == nil && span != nil && changed(span.recorder.Steps()) {
-			verdict.Opinion = gate.Mutate
-		}
-		span.End(verdict, secretive(a))
+		span.EndAdmission(a, err, span != nil && changed(span.recorder.Steps()))
 		return err
 	}
 	began := time.Now()
@@ -95,20 +90,43 @@ func (p *tracedPlugin) traced(ctx context.Context, phase string, a admission.Att
 	}
 	_, span := upstream.SpanFromContext(ctx).TracerProvider().Tracer(scope).Start(ctx, name, upstream.WithTimestamp(began))
 	span.SetAttributes(AuditID.String(auditid.From(ctx)), Gate.String("admission"), Phase.String(phase))
-	verdict := p.verdict(err)
+	verdict := admitted(p.name, err)
 	span.SetAttributes(attributes(&verdict, secretive(a))...)
 	span.End(upstream.WithTimestamp(ended))
 	return err
 }
 
-func (p *tracedPlugin) verdict(err error) gate.Step {
+// StartAdmission begins the span of a plugin, or of an engine of policies, in one phase.
+func StartAdmission(ctx context.Context, phase, name string) (context.Context, *Span) {
+	if !upstream.SpanFromContext(ctx).IsRecording() {
+		return ctx, nil
+	}
+	ctx, span := Start(ctx, "admission", "admission "+phase+" "+name)
+	span.Set(Phase.String(phase))
+	span.part = name
+	return ctx, span
+}
+
+// EndAdmission ends it with the plugin's answer; changed says that it changed the object.
+func (s *Span) EndAdmission(a admission.Attributes, err error, changed bool) {
+	if s == nil {
+		return
+	}
+	verdict := admitted("", err)
+	if err == nil && changed {
+		verdict.Opinion = gate.Mutate
+	}
+	s.End(verdict, secretive(a))
+}
+
+func admitted(part string, err error) gate.Step {
 	switch {
 	case err == nil:
-		return gate.Step{Opinion: gate.Allow, Part: p.name}
+		return gate.Step{Opinion: gate.Allow, Part: part}
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
-		return gate.Step{Opinion: gate.Deny, Part: p.name, Reason: "the time for the request was over"}
+		return gate.Step{Opinion: gate.Deny, Part: part, Reason: "the time for the request was over"}
 	}
-	return gate.Step{Opinion: gate.Deny, Part: p.name, Reason: err.Error()}
+	return gate.Step{Opinion: gate.Deny, Part: part, Reason: err.Error()}
 }
 
 func changed(steps []gate.Step) bool {

@@ -14,6 +14,7 @@ import (
 // Span is the part of a gate in a trace; nil where there is none.
 type Span struct {
 	span     upstream.Span
+	part     string         // of the gate, where it is known from the start
 	recorder *gate.Recorder // nil where steps are not asked for
 	outer    *gate.Recorder // whose steps these are too
 }
@@ -64,6 +65,9 @@ func (s *Span) Fail(kind string) {
 func (s *Span) End(verdict gate.Step, withheld bool) {
 	if s == nil {
 		return
+	}
+	if verdict.Part == "" {
+		verdict.Part = s.part
 	}
 	steps := s.recorder.Steps()
 	for i := range steps {
