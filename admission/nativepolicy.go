@@ -11,9 +11,9 @@ import (
 	"k8s.io/apiserver/pkg/admission/plugin/policy/validating"
 	auditinternal "k8s.io/apiserver/pkg/apis/audit"
 	"k8s.io/apiserver/pkg/warning"
-	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-io/gatehouse/gate"
+	"github.com/gatehouse-io/gatehouse/internal/auditid"
 	"github.com/gatehouse-io/gatehouse/policy"
 	"github.com/gatehouse-io/gatehouse/policy/cel"
 )
@@ -138,7 +138,7 @@ func (h *heldBack) let(ctx context.Context) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(h.annotations)) {
 		if err := h.Attributes.AddAnnotation(key, h.annotations[key]); err != nil {
-			klog.ErrorS(err, "What policies say cannot be written into the audit event", "key", key)
+			auditid.Log(ctx).Error(err, "What policies say cannot be written into the audit event", "key", key)
 		}
 	}
 }

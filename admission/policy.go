@@ -17,8 +17,8 @@ import (
 	"k8s.io/apiserver/pkg/admission/initializer"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/warning"
-	"k8s.io/klog/v2"
 
+	"github.com/gatehouse-io/gatehouse/internal/auditid"
 	"github.com/gatehouse-io/gatehouse/policy"
 )
 
@@ -136,7 +136,7 @@ func (p *Policy) Validate(ctx context.Context, a admission.Attributes, o admissi
 	annotations := AuditAnnotations(out)
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
 		if err := a.AddAnnotation(key, annotations[key]); err != nil {
-			klog.ErrorS(err, "What policies say cannot be written into the audit event", "key", key)
+			auditid.Log(ctx).Error(err, "What policies say cannot be written into the audit event", "key", key)
 		}
 	}
 	return out.Error(a)

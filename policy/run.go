@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-io/gatehouse/gate"
+	"github.com/gatehouse-io/gatehouse/internal/auditid"
 )
 
 // NothingWrong is the reason of the step of a validator that has nothing to say.
@@ -200,7 +200,7 @@ func mutateAll(ctx context.Context, g Grouper, r *Request, members []Mutator, tr
 	if ctx.Err() != nil {
 		return nil, errTime
 	}
-	defer recovered(g.Source(), &err)
+	defer recovered(ctx, g.Source(), &err)
 	return g.MutateAll(ctx, r, members, trace)
 }
 
@@ -225,9 +225,9 @@ type panicked struct{ what string }
 
 func (p *panicked) Error() string { return "it panicked; the log says where" }
 
-func recovered(source gate.Source, to *error) {
+func recovered(ctx context.Context, source gate.Source, to *error) {
 	if p := recover(); p != nil {
-		klog.ErrorS(nil, "A policy panicked; the request is refused", "policy", source.String(), "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+		auditid.Log(ctx).Error(nil, "A policy panicked; the request is refused", "policy", source.String(), "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 		*to = &panicked{fmt.Sprintf("%T", p)}
 	}
 }
@@ -236,7 +236,7 @@ func mutate(ctx context.Context, m Mutator, r *Request) (after *unstructured.Uns
 	if ctx.Err() != nil {
 		return nil, errTime
 	}
-	defer recovered(m.Source(), &err)
+	defer recovered(ctx, m.Source(), &err)
 	return m.Mutate(ctx, r)
 }
 
@@ -301,7 +301,7 @@ func one(ctx context.Context, v Validator, r *Request) (results []Result) {
 			results = []Result{{Actions: []Action{Deny}, Err: err}}
 		}
 	}()
-	defer recovered(v.Source(), &err)
+	defer recovered(ctx, v.Source(), &err)
 	return v.Validate(ctx, r)
 }
 
@@ -322,7 +322,7 @@ func several(ctx context.Context, b Batcher, r *Request, together []Validator) (
 			results = refuse(err)
 		}
 	}()
-	defer recovered(b.Source(), &err)
+	defer recovered(ctx, b.Source(), &err)
 	results = b.ValidateAll(ctx, r, together)
 	if len(results) != len(together) {
 		err = fmt.Errorf("it answers %d of %d policies", len(results), len(together))

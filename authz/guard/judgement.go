@@ -8,9 +8,9 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
-	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-io/gatehouse/gate"
+	"github.com/gatehouse-io/gatehouse/internal/auditid"
 )
 
 // AnnotationAudit is the audit annotation of a request that Guards of mode audit
@@ -137,7 +137,7 @@ func annotate(ctx context.Context, value string) {
 		return
 	}
 	if before, ok := event.GetEventAnnotation(AnnotationAudit); ok && before != value {
-		klog.V(2).InfoS("A request has the audit annotation of Guards already", "first", before, "left out", value)
+		auditid.Log(ctx).V(2).Info("A request has the audit annotation of Guards already", "first", before, "left out", value)
 		return
 	}
 	audit.AddAuditAnnotation(ctx, AnnotationAudit, value)
