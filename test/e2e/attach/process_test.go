@@ -2,6 +2,7 @@ package attach
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gatehouse-io/gatehouse/test/e2e/kept"
 )
 
 // process is a program that runs until it is stopped or the test ends.
@@ -42,7 +45,11 @@ func (j *journal) String() string {
 func launch(t *testing.T, bin string, args ...string) *process {
 	t.Helper()
 	p := &process{name: filepath.Base(bin), args: args, cmd: exec.Command(bin, args...), log: &journal{}, done: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	said := io.Writer(p.log)
+	if p.name != "etcd" {
+		said = io.MultiWriter(said, kept.Log(t, p.name))
+	}
+	p.cmd.Stdout, p.cmd.Stderr = said, said
 	p.cmd.SysProcAttr = dieWithParent()
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

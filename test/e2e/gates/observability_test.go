@@ -1,7 +1,6 @@
 package gates
 
 import (
-	"context"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -11,18 +10,19 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 
 	"github.com/gatehouse-io/gatehouse/test/e2e/server"
+	"github.com/gatehouse-io/gatehouse/test/e2e/spans"
 )
 
 // TestObservability shows traces, structured logs and the settings of TLS on
 // one server that says as much as it can; nothing of it is a secret.
 func TestObservability(t *testing.T) {
 	t.Parallel()
-	spans := startCollector(t)
+	collector := spans.Start(t, nil)
 	s := server.Start(t, server.Options{
 		Config: fmt.Sprintf(`
 tls: {minVersion: VersionTLS12}
 tracing: {endpoint: "%s", samplingRatePerMillion: 1000000}
-`, spans.address),
+`, collector.Address),
 		Args: []string{"--log-format", "json", "--log-level", "debug", "--tls-san", "api.example.org", "--tls-san", "192.0.2.7"},
 	})
 	admin := s.Admin(t)
@@ -37,12 +37,7 @@ tracing: {endpoint: "%s", samplingRatePerMillion: 1000000}
 	passes(t, err)
 
 	t.Run("traces", func(t *testing.T) {
-		server.Eventually(t, patience, func(context.Context) error {
-			if spans.find("Create", "audit-id", string(oneEvent(t, s, ns, `"resource":"secrets"`, `"verb":"create"`).AuditID)) == nil {
-				return notYet("no span of the create has arrived")
-			}
-			return nil
-		})
+		collector.Await(t, "Create", "audit-id", string(oneEvent(t, s, ns, `"resource":"secrets"`, `"verb":"create"`).AuditID))
 	})
 	t.Run("logs", func(t *testing.T) {
 		lines := 0
@@ -66,7 +61,7 @@ tracing: {endpoint: "%s", samplingRatePerMillion: 1000000}
 			if strings.Contains(s.Log(), secret) {
 				t.Errorf("the log holds %s", secret)
 			}
-			if strings.Contains(spans.text(), secret) {
+			if strings.Contains(collector.Text(), secret) {
 				t.Errorf("a span holds %s", secret)
 			}
 		}

@@ -29,6 +29,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
+	"github.com/gatehouse-io/gatehouse/test/e2e/kept"
 	"github.com/gatehouse-io/gatehouse/test/e2e/server"
 )
 
@@ -232,7 +233,8 @@ func attach(t *testing.T, s *server.Server) string {
 	address := server.FreeAddress(t)
 	var log bytes.Buffer
 	cmd := exec.Command(bin, "attach", "--kubeconfig", s.Kubeconfig(), "--data-dir", t.TempDir(), "--listen", address)
-	cmd.Stdout, cmd.Stderr = &log, &log
+	said := io.MultiWriter(&log, kept.Log(t, "attach"))
+	cmd.Stdout, cmd.Stderr = said, said
 	passes(t, cmd.Start())
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()

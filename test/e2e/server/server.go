@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -20,6 +21,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/gatehouse-io/gatehouse/test/e2e/kept"
 )
 
 // ReadyTimeout bounds a start. It is generous: two cores may be shared with a
@@ -96,7 +99,8 @@ func Launch(t testing.TB, opts Options) *Server {
 		cmd: exec.Command(bin, append(args, opts.Args...)...),
 		log: &safeBuffer{}, done: make(chan struct{}),
 	}
-	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	said := io.MultiWriter(s.log, kept.Log(t, "serve"))
+	s.cmd.Stdout, s.cmd.Stderr = said, said
 	s.cmd.Env = append(os.Environ(), opts.Env...)
 	// The server ends with the test process, however that ends.
 	s.cmd.SysProcAttr = dieWithParent()
@@ -109,6 +113,7 @@ func Launch(t testing.TB, opts Options) *Server {
 	}()
 	t.Cleanup(func() {
 		s.Kill()
+		kept.AuditLog(t, s.Path("audit"))
 		if t.Failed() {
 			t.Logf("the server said:\n%s", s.Log())
 		}
@@ -197,6 +202,7 @@ func (s *Server) AdminConfig(t testing.TB) *rest.Config {
 		t.Fatal(err)
 	}
 	config.QPS = -1
+	config.Wrap(kept.Transport)
 	return config
 }
 
@@ -205,6 +211,7 @@ func (s *Server) AnonymousConfig(t testing.TB) *rest.Config {
 	t.Helper()
 	config := rest.AnonymousClientConfig(s.AdminConfig(t))
 	config.QPS = -1
+	config.Wrap(kept.Transport)
 	return config
 }
 
@@ -233,6 +240,7 @@ func (s *Server) UserConfig(t testing.TB, user string, groups ...string) *rest.C
 		t.Fatal(err)
 	}
 	config.QPS = -1
+	config.Wrap(kept.Transport)
 	return config
 }
 
@@ -301,7 +309,7 @@ func Command(t testing.TB, args ...string) (stdout, stderr string, code int) {
 	}
 	var out, errs bytes.Buffer
 	cmd := exec.Command(bin, args...)
-	cmd.Stdout, cmd.Stderr = &out, &errs
+	cmd.Stdout, cmd.Stderr = &out, io.MultiWriter(&errs, kept.Log(t, "command"))
 	if err := cmd.Run(); err != nil {
 		if _, ok := errors.AsType[*exec.ExitError](err); !ok {
 			t.Fatal(err)
