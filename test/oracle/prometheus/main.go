@@ -6,7 +6,7 @@
 // It prints {"errors": [...], "cases": [...]}: what is wrong with the file or with a
 // query, and for each case the alerts that fire at its end, as lists of labels with their
 // annotations. A case is {"series": {NAME{LABELS}: VALUES}, "interval": "1m", "at": "2h"},
-// with values as promqltest writes them. Queries to be parsed alone are in "queries".
+// with values as promqltest writes them, and the "groups" that matter. Queries to be parsed alone are in "queries".
 package main
 
 import (
@@ -39,6 +39,8 @@ type scenario struct {
 	Series   map[string]string `json:"series"`
 	Interval string            `json:"interval"`
 	At       string            `json:"at"`
+	// Groups are those that are evaluated, in this order. Default: all, by their names.
+	Groups []string `json:"groups"`
 }
 
 // alert is one that fires.
@@ -122,6 +124,9 @@ func (c *scenario) fire(file string, p parser.Parser) ([]alert, error) {
 	}
 	groups := make([]*rules.Group, 0, len(loaded))
 	for _, g := range loaded {
+		if len(c.Groups) > 0 && !slices.Contains(c.Groups, g.Name()) {
+			continue
+		}
 		groups = append(groups, g)
 		for _, r := range g.Rules() {
 			if a, ok := r.(*rules.AlertingRule); ok {

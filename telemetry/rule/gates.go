@@ -1,0 +1,103 @@
+package rule
+
+// gates are the alerts on authentication, authorization, admission and policies.
+func gates() Group {
+	return Group{Name: "d.gates", Alerts: []Alert{
+		{
+			Name: "GatehouseAuthenticationFails", Severity: Warning, For: "10m",
+			Condition: `sum by (job, instance) (rate(gatehouse_authn_decisions_total{$,verdict=~"unknown|error"}[10m])) > 0.5 * sum by (job, instance) (rate(gatehouse_authn_decisions_total{$}[10m])) and sum by (job, instance) (rate(gatehouse_authn_decisions_total{$}[10m])) > 0.1`,
+			Says:      "More than half of the credentials that {{ $labels.instance }} is shown are not known.",
+			Means:     "A client with a credential that has ended tries again and again, an issuer of tokens cannot be reached, or somebody guesses.",
+			Check:     "`gatehouse audit query --since 1h --code 401 --count-by ip,useragent` shows from where.",
+			Mend:      "Give the client a new credential. Where an issuer is away, the log names it. Where somebody guesses, shut the address out before the API.",
+		},
+		{
+			Name: "GatehouseRevokedCredentialUsed", Severity: Warning,
+			Condition: `sum by (job, instance) (increase(gatehouse_authn_decisions_total{$,verdict="revoked"}[15m])) > 0`,
+			Says:      "A revoked credential was shown to {{ $labels.instance }}.",
+			Means:     "Somebody still has, and uses, what a Revocation or a CRL has taken back. It was refused.",
+			Check:     "`gatehouse audit query --since 1h --where 'has(event.annotations) && \"authentication.gatehouse.io/revoked\" in event.annotations'` shows which, from which address.",
+			Mend:      "A forgotten client is given a new credential. An address that is not yours is the thief's: treat it as an incident.",
+		},
+		{
+			Name: "GatehouseRevocationInvalid", Severity: Critical, For: "2m",
+			Condition: `gatehouse_authn_invalid_revocations{$} > 0`,
+			Says:      "{{ $value }} Revocations cannot be read by {{ $labels.instance }}.",
+			Means:     "A Revocation with a mistake in it takes nothing back; of one that was good before, the last good version stays in force.",
+			Check:     "The log names it and what is wrong: `read Revocation`.",
+			Mend:      "Mend the object. Until then the credential it was about counts.",
+		},
+		{
+			Name: "GatehouseCRLExpires", Severity: Warning, For: "10m",
+			Condition: `gatehouse_authn_crl_next_update_timestamp_seconds{$} - time() < 24 * 3600`,
+			Says:      "A certificate revocation list of {{ $labels.instance }} ends within a day.",
+			Means:     "After its end no certificate of its CA counts any more (with `expiredCRL: Refuse`), or nobody can tell what has been revoked since (with `Accept`).",
+			Check:     "`openssl crl -noout -issuer -nextupdate -in FILE` of `authentication.clientCRLFile`.",
+			Mend:      "Have the CA write a new list, and put it there. It is read again by itself.",
+		},
+		{
+			Name: "GatehouseGuardInvalid", Severity: Critical, For: "2m",
+			Condition: `gatehouse_authz_invalid_guards{$} > 0`,
+			Says:      "{{ $value }} Guards do not compile on {{ $labels.instance }}.",
+			Means:     "The last good version of such a Guard is in force, or a wider one without what does not compile, or none.",
+			Check:     "`kubectl get guards -o yaml`: `status.conditions` says what is wrong.",
+			Mend:      "Mend the object.",
+		},
+		{
+			Name: "GatehouseAuthorizationErrors", Severity: Critical, For: "5m",
+			Condition: `sum by (job, instance) (rate(gatehouse_authz_decisions_total{$,verdict="error"}[5m])) > 0`,
+			Says:      "{{ $labels.instance }} cannot decide {{ $value | humanize }} requests a second, and refuses them.",
+			Means:     "An authorizer failed. No answer is no: who should be allowed is refused.",
+			Check:     "The log has the error. A webhook authorizer that is away is the rule: see GatehouseAuthorizationWebhookErrors.",
+			Mend:      "Mend the authorizer, or take it out of the AuthorizationConfiguration: that is read again by itself.",
+		},
+		{
+			Name: "GatehouseAuthorizationWebhookErrors", Severity: Critical, For: "5m",
+			Condition: `sum by (job, instance, name, result) (rate(apiserver_authorization_webhook_evaluations_total{$,result=~"timeout|error"}[5m])) > 0`,
+			Says:      "The authorization webhook {{ $labels.name }} does not answer {{ $labels.instance }} ({{ $labels.result }}).",
+			Means:     "With failurePolicy Deny, what only it allows is refused; with NoOpinion, what only it refuses may be allowed by the next authorizer.",
+			Check:     "`apiserver_authorization_webhook_evaluations_fail_open_total` says whether requests went on without it. Can it be reached from the server, and is its certificate good?",
+			Mend:      "Bring it back. Where it stays away, decide which is worse and set failurePolicy, or take it out of the configuration.",
+		},
+		{
+			Name: "GatehousePolicyErrors", Severity: Critical, For: "5m",
+			Condition: `sum by (job, instance, kind, policy) (rate(gatehouse_policy_results_total{$,result="error"}[5m])) > 0`,
+			Says:      "The {{ $labels.kind }} {{ $labels.policy }} cannot be evaluated on {{ $labels.instance }}.",
+			Means:     "What it cannot judge is refused, or let through where its failurePolicy says Ignore.",
+			Check:     "`gatehouse policy show {{ $labels.policy }}` and `gatehouse policy lint`. The message of a refused request has the error.",
+			Mend:      "A field that is not always there wants `has(…)`; a parameter that is missing wants its object; data from elsewhere wants a provider that answers.",
+		},
+		{
+			Name: "GatehouseNativePolicyErrors", Severity: Critical, For: "5m",
+			Condition: `sum by (job, instance, policy) (rate(apiserver_validating_admission_policy_check_total{$,error_type!="no_error"}[5m])) > 0`,
+			Says:      "The ValidatingAdmissionPolicy {{ $labels.policy }} cannot be evaluated on {{ $labels.instance }}.",
+			Means:     "What it cannot judge is refused, or let through where its failurePolicy says Ignore.",
+			Check:     "`kubectl get validatingadmissionpolicy {{ $labels.policy }} -o yaml`: `status.typeChecking` names expressions that cannot work; `gatehouse policy lint` others.",
+			Mend:      "Mend the expression, or the parameter it reads.",
+		},
+		{
+			Name: "GatehouseAdmissionWebhookFails", Severity: Critical, For: "5m",
+			Condition: `sum by (job, instance, name) (rate(apiserver_admission_webhook_rejection_count{$,error_type!="no_error"}[5m])) > 0`,
+			Says:      "The admission webhook {{ $labels.name }} fails on {{ $labels.instance }}, and requests are refused for it.",
+			Means:     "It cannot be reached, answers too late, or answers nonsense; its failurePolicy is Fail.",
+			Check:     "`kubectl get --raw /metrics | grep apiserver_admission_webhook`: which operation, which error. Does its Service have endpoints, and is its caBundle that of its certificate?",
+			Mend:      "Bring it back. To get in while it is down, narrow its rules, or delete its configuration: that is a security decision, and is in the audit events.",
+		},
+		{
+			Name: "GatehouseAdmissionWebhookFailsOpen", Severity: Warning, For: "5m",
+			Condition: `sum by (job, instance, name) (rate(apiserver_admission_webhook_fail_open_count{$}[5m])) > 0`,
+			Says:      "The admission webhook {{ $labels.name }} does not answer {{ $labels.instance }}, and requests go on without it.",
+			Means:     "Its failurePolicy is Ignore: what it would have refused or changed comes in as it is.",
+			Check:     "As for GatehouseAdmissionWebhookFails.",
+			Mend:      "Bring it back, and look at what came in meanwhile. What guards security should have failurePolicy Fail.",
+		},
+		{
+			Name: "GatehouseScanFails", Severity: Warning, For: "30m",
+			Condition: `rate(gatehouse_scan_read_failures_total{$}[10m]) > 0`,
+			Says:      "{{ $labels.instance }} cannot list existing objects to judge them by the policies.",
+			Means:     "PolicyReports are not current.",
+			Check:     "The log names the kind. An aggregated API that is away (`kubectl get apiservices`) or a webhook for conversion is the rule.",
+			Mend:      "Bring back what serves the kind, or take the kind out of the policies.",
+		},
+	}}
+}
