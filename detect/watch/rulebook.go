@@ -56,16 +56,26 @@ func newRulebook(o *Options) (*rulebook, error) {
 		}
 		b.folder = f
 	}
+	if !slices.Equal(o.Builtin, []string{"*"}) && len(o.Builtin) > 0 {
+		if _, err := b.picked(context.Background()); err != nil { // names are settings
+			return nil, err
+		}
+	}
 	return b, nil
+}
+
+// picked are those of Gatehouse's own rules that run.
+func (b *rulebook) picked(ctx context.Context) ([]*v1alpha1.DetectionRule, error) {
+	files, err := rules.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return pick(files.Rules, b.o.Builtin)
 }
 
 // begin compiles Gatehouse's own rules, and reads the objects for the first time.
 func (b *rulebook) begin(ctx context.Context) error {
-	files, err := rules.Read(ctx)
-	if err != nil {
-		return err
-	}
-	picked, err := pick(files.Rules, b.o.Builtin)
+	picked, err := b.picked(ctx)
 	if err != nil {
 		return err
 	}
