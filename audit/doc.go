@@ -10,8 +10,8 @@
 // that can be replaced while requests are judged, so a changed policy file is in
 // force without a restart. A file that does not parse changes nothing. The built-in
 // policy, DefaultPolicy, never records the body of a Secret, a ConfigMap, a token or a
-// TokenReview, and records who changed permissions, webhooks and policies with the
-// bodies.
+// TokenReview, and records who changed permissions, webhooks and policies, and what is to
+// run, with the bodies.
 //
 // An Event is one audit event, laid flat. Events come from the server itself, from the
 // audit webhook of another, or from files of many forms; they are redacted, kept in a

@@ -77,6 +77,16 @@ func TestDefaultPolicy(t *testing.T) {
 		{"jane", "create", "serviceaccounts", full},
 		{"jane", "patch", "nodes", full},
 
+		// What is to run; its status, and who looks at it or takes it away, are no bodies.
+		{"jane", "create", "pods", req},
+		{"jane", "patch", "apps:deployments", req},
+		{"jane", "update", "batch:cronjobs", req},
+		{"jane", "patch", "services", req},
+		{"system:node:n1", "patch", "pods/status", metadata},
+		{"jane", "delete", "pods", metadata},
+		{"jane", "list", "pods", metadata},
+		{"jane", "create", "pods/eviction", metadata},
+
 		// Into a running workload.
 		{"jane", "create", "pods/exec", req},
 		{"jane", "get", "pods/exec", req},
@@ -86,9 +96,11 @@ func TestDefaultPolicy(t *testing.T) {
 		// Upkeep.
 		{"system:apiserver", "list", "pods", none},
 		{"system:apiserver", "watch", "rbac.authorization.k8s.io:roles", none},
-		{"system:apiserver", "create", "pods", metadata},
+		{"system:apiserver", "create", "pods", req},
 		{"system:node:n1", "update", "coordination.k8s.io:leases", none},
 		{"jane", "create", "events", none},
+		{"jane", "deletecollection", "events", metadata},
+		{"jane", "delete", "events.k8s.io:events", metadata},
 		{"jane", "create", "events.k8s.io:events", none},
 		{"jane", "get", "/healthz", none},
 		{"jane", "get", "/readyz/etcd", none},
@@ -103,7 +115,6 @@ func TestDefaultPolicy(t *testing.T) {
 		{"", "get", "/metrics", metadata},
 
 		// The rest.
-		{"jane", "create", "pods", metadata},
 		{"jane", "get", "apps:deployments", metadata},
 		{"jane", "get", "/debug/pprof/heap", metadata},
 		{"jane", "post", "/healthz", metadata},

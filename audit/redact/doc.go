@@ -17,13 +17,15 @@
 //   - Commands of exec and of the kubelet's run in request URIs, as a keyed hash: equal
 //     commands stay equal, and without the key a dictionary is of no use.
 //   - Tokens and passwords in queries, in user information and in proxied paths.
+//   - Values that stand beside a name like a credential's, as environment variables and
+//     headers of probes do.
 //
 // In its place stands a marker, a word that begins with Marker and names why, or
 // HashMarker and a hash.
 //
-// What stays: roles, bindings, pod specs, webhooks with their caBundle, and
-// CertificateSigningRequests, which hold a public key. Environment variables of a pod stay too,
-// whatever they are named: replay judges pod specs, and who may read the pod may read them.
+// What stays: roles, bindings, pod specs but for those values, webhooks with their caBundle,
+// and CertificateSigningRequests, which hold a public key. Replay cannot see in what was
+// recorded that such a value was a credential in the clear.
 //
 // Invariants:
 //   - A body that cannot be read as JSON, or YAML for a patch, is dropped and marked.

@@ -295,12 +295,31 @@ func TestEqualCommandsStayEqual(t *testing.T) {
 	}
 }
 
+// TestEnvironment takes out values that stand beside a name like a credential's.
+func TestEnvironment(t *testing.T) {
+	container := `{"name":"c","env":[{"name":"DB_PASSWORD","value":"` + planted + `"},{"value":"` + planted + `","name":"api-token"},{"name":"EMPTY_SECRET","value":""},{"name":"LOG_LEVEL","value":"info"}],` +
+		`"livenessProbe":{"httpGet":{"httpHeaders":[{"name":"Authorization","value":"Basic ` + planted + `"}]}}}`
+	for name, body := range map[string]string{
+		"a pod":        `{"kind":"Pod","spec":{"containers":[` + container + `]}}`,
+		"a deployment": `{"kind":"Deployment","spec":{"template":{"spec":{"initContainers":[` + container + `]}}}}`,
+		"a merge":      `{"spec":{"template":{"spec":{"containers":[` + container + `]}}}}`,
+		"a JSON patch": `[{"op":"add","path":"/spec/template/spec/containers/-","value":` + container + `}]`,
+		"a variable":   `[{"op":"add","path":"/spec/containers/0/env/-","value":{"name":"TOKEN","value":"` + planted + `"}}, {"op":"add","path":"/spec/containers/0/env/-","value":{"name":"EMPTY_SECRET","value":""}}, {"op":"add","path":"/spec/containers/0/env/-","value":{"name":"LOG_LEVEL","value":"info"}}]`,
+	} {
+		e := event("patch", "deployments", body, "")
+		got := string(redacted(t, e).Request)
+		if strings.Contains(got, planted) || !strings.Contains(got, `{"name":"EMPTY_SECRET","value":""}`) || !strings.Contains(got, `{"name":"LOG_LEVEL","value":"info"}`) {
+			t.Errorf("%s becomes %s", name, got)
+		}
+	}
+}
+
 func TestWhatReplayNeedsStays(t *testing.T) {
 	certificate := base64.StdEncoding.EncodeToString([]byte("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"))
 	for resource, body := range map[string]string{
 		"clusterroles":        `{"kind":"ClusterRole","metadata":{"name":"r","annotations":{"a":"b"}},"rules":[{"apiGroups":[""],"resources":["secrets","serviceaccounts/token"],"verbs":["get"],"resourceNames":["token","password"]}]}`,
 		"clusterrolebindings": `{"kind":"ClusterRoleBinding","roleRef":{"kind":"ClusterRole","name":"cluster-admin"},"subjects":[{"kind":"User","name":"https://idp.example.com#jane"},{"kind":"ServiceAccount","name":"token","namespace":"n"}]}`,
-		"pods": `{"kind":"Pod","metadata":{"labels":{"token":"a","password":"b"}},"spec":{"nodeSelector":{"token":"x"},"containers":[{"name":"c","image":"reg/abc123.abcdefabcdefabcd:1","command":["sh","-c","curl https://u:p@h"],"env":[{"name":"DB_PASSWORD","value":"literal"},{"name":"X","valueFrom":{"secretKeyRef":{"name":"s","key":"token"}}}],"volumeMounts":[{"name":"v","mountPath":"/secret"}]}],` +
+		"pods": `{"kind":"Pod","metadata":{"labels":{"token":"a","password":"b"}},"spec":{"nodeSelector":{"token":"x"},"containers":[{"name":"c","image":"reg/abc123.abcdefabcdefabcd:1","command":["sh","-c","curl https://u:p@h"],"env":[{"name":"LOG_LEVEL","value":"literal"},{"name":"DB_PASSWORD","valueFrom":{"secretKeyRef":{"name":"s","key":"password"}}},{"name":"DB_PASSWORD_FILE","value":"/run/db"},{"name":"X","valueFrom":{"secretKeyRef":{"name":"s","key":"token"}}}],"volumeMounts":[{"name":"v","mountPath":"/secret"}]}],` +
 			`"volumes":[{"name":"v","secret":{"secretName":"s"}},{"name":"t","projected":{"sources":[{"serviceAccountToken":{"path":"token","audience":"a"}},{"secret":{"name":"x"}}]}}],"imagePullSecrets":[{"name":"pull"}]}}`,
 		"validatingwebhookconfigurations": `{"kind":"ValidatingWebhookConfiguration","webhooks":[{"clientConfig":{"caBundle":"` + certificate + `","url":"https://h/x?y=1"}}]}`,
 		"certificatesigningrequests":      `{"kind":"CertificateSigningRequest","spec":{"request":"` + base64.StdEncoding.EncodeToString([]byte("-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----\n")) + `","usages":["client auth"]}}`,

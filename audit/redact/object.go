@@ -42,9 +42,25 @@ func (w *walk) object(n jsondoc.Node, s subject) {
 			return
 		}
 	}
+	setting := s == plain && w.isSetting(n)
 	for i := w.doc.Child(n); i != 0; i = w.doc.Next(i) {
+		if setting && is(w.doc.Key(i), "value") && w.doc.Kind(i) == jsondoc.String && len(w.doc.Text(i)) > 0 {
+			w.gone(i, whyCredential)
+			continue
+		}
 		w.member(i, w.doc.Key(i), s)
 	}
+}
+
+// isSetting reports whether an object is a name and a value, such as an environment
+// variable, and the name is like a credential's.
+func (w *walk) isSetting(n jsondoc.Node) bool {
+	for i := w.doc.Child(n); i != 0; i = w.doc.Next(i) {
+		if is(w.doc.Key(i), "name") && w.doc.Kind(i) == jsondoc.String && namesSetting(string(w.doc.Text(i))) {
+			return true
+		}
+	}
+	return false
 }
 
 // member redacts a member of an object that is about s.

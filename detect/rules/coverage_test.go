@@ -91,20 +91,8 @@ func TestDefaultPolicy(t *testing.T) {
 	}
 }
 
-// Bodies of pods and Services are not recorded, since most of them are their controllers' and
-// would be most of the log; those of Secrets and tokens are not because they are secret; and
-// events of the cluster are not recorded at all.
+// Bodies of Secrets and tokens are not recorded because they are secret.
 var want = map[string]string{
-	"capabilities":         "blind: create pods is recorded at level Metadata, and the rule needs Request",
-	"cpu-jump":             "blind: create pods is recorded at level Metadata, and the rule needs Request",
-	"external-ip":          "blind: create services is recorded at level Metadata, and the rule needs Request",
-	"gpu-jump":             "blind: create pods is recorded at level Metadata, and the rule needs Request",
-	"host-namespaces":      "blind: create pods is recorded at level Metadata, and the rule needs Request",
-	"host-path":            "blind: create pods is recorded at level Metadata, and the rule needs Request",
-	"miner":                "blind: create pods is recorded at level Metadata, and the rule needs Request",
-	"node-port":            "blind: create services is recorded at level Metadata, and the rule needs Request",
-	"privileged-container": "blind: create pods is recorded at level Metadata, and the rule needs Request",
-	"token-far-off":        "blind: create serviceaccounts/token is recorded at level Metadata, and the rule needs Request",
-	"token-secret":         "blind: create secrets is recorded at level Metadata, and the rule needs Request",
-	"events-deleted":       "blind: deletecollection events is not recorded (level None)",
+	"token-far-off": "blind: create serviceaccounts/token is recorded at level Metadata, and the rule needs Request",
+	"token-secret":  "blind: create secrets is recorded at level Metadata, and the rule needs Request",
 }
