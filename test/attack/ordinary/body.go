@@ -35,6 +35,16 @@ func (c *cluster) template(a *app) object {
 	}
 }
 
+// digits are of a chance of their own: bodies are made where they are recorded, and what
+// happens does not depend on that.
+func (c *cluster) digits(n int) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = "0123456789abcdef"[c.bodies.IntN(16)]
+	}
+	return string(b)
+}
+
 func labels(a *app) object {
 	return object{"app": a.name, "app.kubernetes.io/instance": a.name, "app.kubernetes.io/managed-by": "Helm", "pod-template-hash": a.hash}
 }
@@ -42,8 +52,8 @@ func labels(a *app) object {
 // podOf is a pod as its ReplicaSet creates it.
 func (c *cluster) podOf(a *app) []byte {
 	return write(object{"kind": "Pod", "apiVersion": "v1", "metadata": object{
-		"generateName": a.name + "-" + a.hash + "-", "labels": labels(a), "annotations": object{"checksum/config": c.letters(40), "prometheus.io/scrape": "true"},
-		"ownerReferences": []any{object{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": a.name + "-" + a.hash, "uid": c.auditID(), "controller": true, "blockOwnerDeletion": true}},
+		"generateName": a.name + "-" + a.hash + "-", "labels": labels(a), "annotations": object{"checksum/config": c.digits(40), "prometheus.io/scrape": "true"},
+		"ownerReferences": []any{object{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": a.name + "-" + a.hash, "uid": c.digits(36), "controller": true, "blockOwnerDeletion": true}},
 	}, "spec": c.template(a)})
 }
 

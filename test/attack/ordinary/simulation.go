@@ -43,7 +43,7 @@ func Events(o Options) iter.Seq[*gateaudit.Event] {
 			o.Policy = policy
 		}
 		s := &simulation{
-			rand: rand.New(rand.NewPCG(o.Seed, 0x6f7264696e617279)), now: o.From, begin: o.From, end: o.From.AddDate(0, 0, o.Days),
+			rand: rand.New(rand.NewPCG(o.Seed, 0x6f7264696e617279)), bodies: rand.New(rand.NewPCG(o.Seed, 2)), now: o.From, begin: o.From, end: o.From.AddDate(0, 0, o.Days),
 			recorder: recorder{policy: o.Policy, yield: yield, decided: map[decision]verdict{}},
 		}
 		newCluster(s).start()
@@ -60,8 +60,10 @@ func Events(o Options) iter.Seq[*gateaudit.Event] {
 
 // simulation is the time and what is going to happen. It is used by one goroutine.
 type simulation struct {
-	rand  *rand.Rand
-	queue queue
+	rand *rand.Rand
+	// bodies is for what bodies alone say.
+	bodies *rand.Rand
+	queue  queue
 	// now never goes back.
 	now, begin, end time.Time
 	planned         int
