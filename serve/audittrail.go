@@ -1,9 +1,11 @@
 package serve
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 
 	"k8s.io/apiserver/pkg/endpoints/request"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -11,9 +13,12 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
+	"github.com/gatehouse-io/gatehouse/audit"
 	"github.com/gatehouse-io/gatehouse/audit/queryapi"
 	auditstore "github.com/gatehouse-io/gatehouse/audit/store"
 	"github.com/gatehouse-io/gatehouse/audit/trail"
+	"github.com/gatehouse-io/gatehouse/authz/review"
+	"github.com/gatehouse-io/gatehouse/detect/station"
 	"github.com/gatehouse-io/gatehouse/internal/version"
 )
 
@@ -34,9 +39,32 @@ func openTrail(cfg *v1alpha1.ServeConfiguration) (*trail.Trail, error) {
 // settings are refused has written nothing.
 type auditTrail struct {
 	trail *trail.Trail // nil before
+	// detection looks at the events; nil where the settings say so.
+	detection *station.Station
+	detecting sync.WaitGroup
 }
 
+// detect begins to look at events when the server is ready, until ctx ends. What came
+// before is looked at then.
+func (a *auditTrail) detect(ctx context.Context, awaitReady func() bool) {
+	if a.detection == nil {
+		return
+	}
+	a.detecting.Go(func() {
+		if awaitReady() {
+			a.detection.Run(ctx)
+		}
+	})
+}
+
+// close comes after the end of what detect was given.
 func (a *auditTrail) close() {
+	a.detecting.Wait()
+	if a.detection != nil {
+		if err := a.detection.Close(); err != nil {
+			klog.ErrorS(err, "The alerts are not closed in order")
+		}
+	}
 	if a.trail == nil {
 		return
 	}
@@ -45,14 +73,46 @@ func (a *auditTrail) close() {
 	}
 }
 
+// openDetection has the events looked at, where the settings do not say otherwise.
+func (a *auditTrail) openDetection(cfg *v1alpha1.ServeConfiguration, generic *genericapiserver.Config, policy *audit.Policy, authz *authorizerChain) (err error) {
+	o := station.Options{
+		Settings: cfg.Detection, Reader: a.trail.Reader(), Policy: policy, Config: generic.LoopbackClientConfig,
+		Cluster: cfg.Audit.Store.Cluster, MastersBypass: cfg.Authorization.SystemMastersBypass,
+	}
+	if authz.rbac != nil {
+		o.Access = func(spec *v1alpha1.AccessListSpec) v1alpha1.AccessListStatus {
+			return review.Access(authz.rbac, spec, authz.notAsked())
+		}
+	}
+	if a.detection, err = station.Open(o); err != nil || a.detection == nil {
+		if err != nil {
+			err = detectionError(err)
+		}
+		return err
+	}
+	a.trail.Tap(a.detection.Take)
+	return a.detection.Register(legacyregistry.Register, legacyregistry.CustomRegister)
+}
+
+// detectionError is one of the settings, with its place where it has one.
+func detectionError(err error) error {
+	if _, ok := errors.AsType[v1alpha1.FieldErrorList](err); ok {
+		return err
+	}
+	return &StartError{Problem: "detection: " + err.Error(), Mend: "gatehouse serve --print-config shows what is in force; gatehouse detect test FILE tries rules"}
+}
+
 // join opens the trail and puts it behind the server: every event of the server goes to
 // it, and it answers questions about them.
-func (a *auditTrail) join(cfg *v1alpha1.ServeConfiguration, generic *genericapiserver.Config) (answers func(http.Handler) http.Handler, err error) {
+func (a *auditTrail) join(cfg *v1alpha1.ServeConfiguration, generic *genericapiserver.Config, policy *audit.Policy, authz *authorizerChain) (answers func(http.Handler) http.Handler, err error) {
 	t, err := openTrail(cfg)
 	if err != nil {
 		return nil, err
 	}
 	a.trail = t
+	if err := a.openDetection(cfg, generic, policy, authz); err != nil {
+		return nil, err
+	}
 	generic.AuditBackend = t.Backend(generic.AuditBackend)
 	if err := t.Register(legacyregistry.Register, legacyregistry.CustomRegister); err != nil {
 		return nil, err

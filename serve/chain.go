@@ -118,7 +118,7 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 		}
 	}
 	generic.AuditPolicyRuleEvaluator = policy
-	auditAnswers, err := events.join(cfg, generic)
+	auditAnswers, err := events.join(cfg, generic, policy, authz)
 	if err != nil {
 		return nil, err
 	}

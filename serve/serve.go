@@ -164,6 +164,7 @@ func run(ctx context.Context, opts Options) error {
 		return nil
 	})
 	go events.trail.Run(inner)
+	events.detect(inner, func() bool { return awaitReady(inner, serverURL(listener), keys.Paths.ClusterCA.Cert) })
 	go keys.Run(inner, func(name string) { klog.Infof("certificate %s is renewed", name) },
 		func(err error) {
 			measured.renewals.Add(1)

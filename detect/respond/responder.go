@@ -27,7 +27,7 @@ type Options struct {
 	// Objects is a client that may create, get, list, update and delete Revocations and
 	// Guards.
 	Objects dynamic.Interface
-	// Own are the names that this program has to the API server.
+	// Own are names that this program has to the API server; see Responder.Own.
 	Own []string
 	// Clock. Default: the machine's.
 	Clock clock.WithTicker
@@ -98,6 +98,9 @@ func New(o Options) (*Responder, error) {
 	}
 	return r, nil
 }
+
+// Own adds a name that this program has to the API server. It is called before Run.
+func (r *Responder) Own(name string) { r.o.Own = append(r.o.Own, name) }
 
 // Respond does what the settings say about a Finding, unless that has been done and
 // lasts. It never waits.
