@@ -17,8 +17,8 @@ import (
 const (
 	// resend is how often Alertmanager is told what is open: it keeps that in memory.
 	resend = time.Minute
-	// lasts is how long it believes it.
-	lasts = 5 * resend
+	// believed is for how many times of that it believes it.
+	believed = 5
 )
 
 // alertmanager is a sink: the API of Alertmanager, version 2.
@@ -26,7 +26,12 @@ type alertmanager struct {
 	settings v1alpha1.AlertmanagerSink
 	client   *client
 	clock    clock.PassiveClock
+	// resend is the constant, and less in tests.
+	resend time.Duration
 }
+
+// lasts is how long Alertmanager believes what it is told.
+func (s *alertmanager) lasts() time.Duration { return believed * s.resend }
 
 // postable is an alert as the API takes it.
 type postable struct {
@@ -37,7 +42,7 @@ type postable struct {
 }
 
 func (s *alertmanager) Traits() alert.Traits {
-	return alert.Traits{Type: "alertmanager", Name: shown(s.settings.URL), Batch: 64, Least: s.settings.MinSeverity, Resend: resend}
+	return alert.Traits{Type: "alertmanager", Name: shown(s.settings.URL), Batch: 64, Least: s.settings.MinSeverity, Resend: s.resend}
 }
 
 func (s *alertmanager) Send(ctx context.Context, alerts []alert.Alert) error {
@@ -71,7 +76,7 @@ func (s *alertmanager) postables(alerts []alert.Alert) []*postable {
 		if a.Status == alert.Firing {
 			firing[key] = true
 		} else if firing[key] {
-			p.EndsAt = now.Add(lasts)
+			p.EndsAt = now.Add(s.lasts())
 		}
 		if n, ok := at[key]; ok {
 			all[n] = p
@@ -93,7 +98,7 @@ func (s *alertmanager) postable(a *alert.Alert, now time.Time) *postable {
 			"fingerprint": plain(f.Fingerprint, shortText), "source": "gatehouse",
 		},
 		Annotations: map[string]string{"summary": plain(f.Title, shortText), "description": sentence(a)},
-		StartsAt:    f.First, EndsAt: now.Add(lasts),
+		StartsAt:    f.First, EndsAt: now.Add(s.lasts()),
 	}
 	if a.Status == alert.Resolved {
 		p.EndsAt = a.At

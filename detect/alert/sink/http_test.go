@@ -83,7 +83,7 @@ func TestAlertmanagerHearsOfWhatIsOver(t *testing.T) {
 	var first, second []postable
 	json.Unmarshal(r.bodies[0], &first)
 	json.Unmarshal(r.bodies[1], &second)
-	if len(first) != 1 || !first[0].EndsAt.Equal(now.Add(lasts)) {
+	if len(first) != 1 || !first[0].EndsAt.Equal(now.Add(believed*resend)) {
 		t.Errorf("got %s", r.bodies[0])
 	}
 	if len(second) != 1 || !second[0].EndsAt.Equal(now.Add(time.Hour)) {

@@ -48,7 +48,7 @@ func New(o Options) ([]alert.Sink, error) {
 				return nil, fmt.Errorf("detection.alerts.alertmanagers[%d].bearerTokenFile: %w", i, err)
 			}
 		}
-		all = append(all, &alertmanager{settings: s, client: c, clock: o.Clock})
+		all = append(all, &alertmanager{settings: s, client: c, clock: o.Clock, resend: resend})
 	}
 	for i, s := range a.Webhooks {
 		c := &client{caFile: s.CAFile}
