@@ -280,7 +280,7 @@ func (c *coder) items(row int) uint32 {
 		c.load(row)
 		from, to, at := c.reader.entries(row)
 		for e := from; e < to; e++ {
-			if c.definitions.get(e) == c.definitions.target {
+			if c.has(e) {
 				c.key = binary.LittleEndian.AppendUint32(c.key, c.value(at))
 				at++
 			}

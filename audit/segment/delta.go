@@ -45,7 +45,16 @@ func deltas(dst []int64, data []byte, n int) ([]int64, error) {
 			if width > 64 || len(data)*8 < take*width {
 				return dst, errDelta
 			}
-			for j := range take {
+			j := 0
+			if width <= 56 { // a number and what is before it in its first byte fit in a word
+				mask := uint64(1)<<width - 1
+				for bit := 0; j < take && bit>>3+8 <= len(data); j++ {
+					value += least + int64(binary.LittleEndian.Uint64(data[bit>>3:])>>(bit&7)&mask)
+					dst = append(dst, value)
+					bit += width
+				}
+			}
+			for ; j < take; j++ {
 				value += least + int64(bitsAt(data, j*width, width))
 				dst = append(dst, value)
 			}

@@ -53,6 +53,28 @@ func (g *rowGroup) body(leaf, row int) []byte {
 }
 
 func (g *rowGroup) annotations(row int) map[string]string {
+	if !g.column(colAnnotationKey).bounds.allNull(g.column(colAnnotationKey).pageOf(row)) {
+		if len(g.column(colAnnotationKey).list(row)) > 0 {
+			return g.makeAnnotations(row)
+		}
+	}
+	decision, ok := g.column(colDecision).entry(row)
+	reason, known := g.column(colReason).entry(row)
+	if !ok || !known {
+		return g.makeAnnotations(row)
+	}
+	all, ok := g.decided[[2]uint32{decision, reason}]
+	if !ok {
+		all = g.makeAnnotations(row)
+		if len(g.decided) >= mostShared || g.decided == nil {
+			g.decided = map[[2]uint32]map[string]string{}
+		}
+		g.decided[[2]uint32{decision, reason}] = all
+	}
+	return all
+}
+
+func (g *rowGroup) makeAnnotations(row int) map[string]string {
 	var all map[string]string
 	set := func(k, v string) {
 		if all == nil {
@@ -81,11 +103,30 @@ func (g *rowGroup) annotations(row int) map[string]string {
 }
 
 func (g *rowGroup) extra(key, value, row int) map[string][]string {
+	if g.column(key).bounds.allNull(g.column(key).pageOf(row)) {
+		return nil
+	}
+	// Tokens are used many times, and with each all of what they say.
+	keys := g.column(key)
+	sign := keys.appendKey(g.sign[:0], row)
+	part := len(sign)
+	sign = g.column(value).appendKey(sign, row)
+	g.sign = sign
+	if part == 0 || len(sign) == part { // one of them has no dictionary
+		return g.makeExtra(key, value, row)
+	}
+	if all, ok := keys.extras[string(sign)]; ok {
+		return all
+	}
+	return keys.extras.keep(sign, g.makeExtra(key, value, row))
+}
+
+func (g *rowGroup) makeExtra(key, value, row int) map[string][]string {
 	keys := g.column(key).list(row)
 	if len(keys) == 0 {
 		return nil
 	}
-	found := g.column(value).lists(row, len(keys))
+	found := g.column(value).listsOf(row, len(keys))
 	if len(found) != len(keys) {
 		panic(damage{fmt.Errorf("row group %d, column %s: row %d has %d keys and %d lists", g.index, g.column(key).name(), row, len(keys), len(found))})
 	}

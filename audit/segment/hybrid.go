@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/bits"
-	"sort"
 )
 
 var errHybrid = errors.New("its run lengths do not fit its values")
@@ -149,42 +148,60 @@ func (r *runs) rank(i int) int {
 	return int(k.before)
 }
 
-// find is where the k-th number that equals target is, from 0; n where there is none.
-func (r *runs) find(k int) int {
-	i := sort.Search(len(r.list), func(i int) bool { return int(r.list[i].before) > k }) - 1
-	if i < 0 {
-		return r.n
-	}
-	at := &r.list[i]
-	k -= int(at.before)
-	end := r.n
-	if i+1 < len(r.list) {
-		end = int(r.list[i+1].first)
-	}
-	if at.at < 0 {
-		if at.value == r.target && int(at.first)+k < end {
-			return int(at.first) + k
+// places appends where the numbers are that equal target.
+func (r *runs) places(dst []int32) []int32 {
+	for i := range r.list {
+		k := &r.list[i]
+		end := r.n
+		if i+1 < len(r.list) {
+			end = int(r.list[i+1].first)
 		}
-		return r.n
-	}
-	j := int(at.first)
-	for ; j+64 < end; j += 64 { // a word or two at once
-		n := countPacked(r.data[int(at.at)+(j-int(at.first))*r.width/8:], r.width, 64, r.target)
-		if n > k {
-			break
-		}
-		k -= n
-	}
-	for ; j < end; j++ {
-		if uint32(bitsAt(r.data[at.at:], (j-int(at.first))*r.width, r.width)) == r.target {
-			if k == 0 {
-				return j
+		if k.at < 0 {
+			for at := int(k.first); at < end && k.value == r.target; at++ {
+				dst = append(dst, int32(at))
 			}
-			k--
+			continue
+		}
+		packed := r.data[k.at:]
+		for at := int(k.first); at < end; at += 32 {
+			// Each number is a word of two bits at most, of which the lower is set where it
+			// equals target.
+			here := min(32, end-at)
+			word := equal(packed, (at-int(k.first))*r.width, r.width, here, r.target)
+			for word != 0 {
+				dst = append(dst, int32(at+bits.TrailingZeros64(word)/r.width))
+				word &= word - 1
+			}
 		}
 	}
-	return r.n
+	return dst
 }
+
+// equal has the lowest bit set of each of n packed numbers from a bit on that equals
+// target; they have one bit or two, and are no more than 32.
+func equal(packed []byte, bit, width, n int, target uint32) uint64 {
+	word := bitsAt(packed, bit, n*width)
+	switch {
+	case width == 1 && target == 0:
+		word = ^word
+	case width == 1:
+	case target == 0:
+		word = ^(word | word>>1) & lowBits
+	case target == 1:
+		word = word &^ (word >> 1) & lowBits
+	case target == 2:
+		word = (word >> 1) &^ word & lowBits
+	default:
+		word = word & (word >> 1) & lowBits
+	}
+	if n*width < 64 {
+		word &= 1<<(n*width) - 1
+	}
+	return word
+}
+
+// lowBits are the lower ones of all numbers of two bits.
+const lowBits = 0x5555555555555555
 
 // all appends all numbers.
 func (r *runs) all(dst []uint32) []uint32 {
@@ -210,35 +227,8 @@ func (r *runs) all(dst []uint32) []uint32 {
 // two.
 func countPacked(packed []byte, width, n int, target uint32) int {
 	count := 0
-	for n > 0 {
-		var word uint64
-		here := min(n, 64/width)
-		if len(packed) >= 8 {
-			word = binary.LittleEndian.Uint64(packed)
-			packed = packed[8:]
-		} else {
-			for i, b := range packed {
-				word |= uint64(b) << (8 * i)
-			}
-		}
-		switch {
-		case width == 1 && target == 0:
-			word = ^word
-		case width == 1:
-		case target == 0:
-			word = ^(word | word>>1) & 0x5555555555555555
-		case target == 1:
-			word = word &^ (word >> 1) & 0x5555555555555555
-		case target == 2:
-			word = (word >> 1) &^ word & 0x5555555555555555
-		default:
-			word = word & (word >> 1) & 0x5555555555555555
-		}
-		if here*width < 64 {
-			word &= 1<<(here*width) - 1
-		}
-		count += bits.OnesCount64(word)
-		n -= here
+	for at := 0; at < n; at += 32 {
+		count += bits.OnesCount64(equal(packed, at*width, width, min(32, n-at), target))
 	}
 	return count
 }

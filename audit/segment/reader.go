@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
+	"slices"
 	"strings"
 
 	"github.com/parquet-go/parquet-go/format"
@@ -21,6 +22,25 @@ type rowGroup struct {
 	readers [columns]*reader
 	raw     []byte // room for what is read of the file
 	held    int    // bytes unpacked
+	key     []byte // room for that of a list
+	sign    []byte // and of a map
+	// decided are annotations that say no more than what was decided and why.
+	decided map[[2]uint32]map[string]string
+}
+
+// shared are values that were made, by what they were made of. When there are many they
+// are forgotten.
+type shared[V any] map[string]V
+
+// mostShared is how many values are remembered.
+const mostShared = 4096
+
+func (s *shared[V]) keep(key []byte, v V) V {
+	if *s == nil || len(*s) >= mostShared {
+		*s = shared[V]{}
+	}
+	(*s)[string(key)] = v
+	return v
 }
 
 // reader reads one column of a row group: one page of it at a time, and its dictionary.
@@ -30,6 +50,9 @@ type reader struct {
 	locations  []pageRef
 	bounds     *columnIndex
 	dictionary *dictionary
+	// What events share that are the same in it: its lists, and the maps it has the keys of.
+	lists  shared[[]string]
+	extras shared[map[string][]string]
 
 	// The page that is unpacked.
 	page        int // -1 for none
@@ -40,6 +63,10 @@ type reader struct {
 	// value where its definition level is the greatest, and begins a row where its
 	// repetition level is 0.
 	definitions, repetitions runs
+	// starts are where the rows of a repeated column begin among the entries, found when
+	// first asked for; whole says that every entry has a value.
+	starts []int32
+	whole  bool
 }
 
 // dictionary are the distinct values of a column in a row group.
@@ -163,7 +190,7 @@ func (r *reader) load(row int) {
 	if h.kind != 0 {
 		r.fail(page, fmt.Errorf("it is of kind %d; only data pages of version 1 are read", h.kind))
 	}
-	r.page = -1
+	r.page, r.starts = -1, r.starts[:0]
 	r.body = body
 	r.hold(page, before, cap(body))
 	if err := r.decode(h, body, at.rows); err != nil {
@@ -227,11 +254,24 @@ func (r *reader) at(row int) int {
 // entries are the entries of a row of a repeated column, from and to, and which value is
 // the first of them. The page is loaded.
 func (r *reader) entries(row int) (from, to, value int) {
-	from = r.repetitions.find(row - r.first)
-	for to = from + 1; to < r.repetitions.n && r.repetitions.get(to) != 0; {
-		to++
+	if len(r.starts) == 0 {
+		r.starts = r.repetitions.places(r.starts)
+		r.whole = r.definitions.rank(r.definitions.n) == r.definitions.n
+	}
+	i := row - r.first
+	from, to = int(r.starts[i]), r.repetitions.n
+	if i+1 < len(r.starts) {
+		to = int(r.starts[i+1])
+	}
+	if r.whole {
+		return from, to, from
 	}
 	return from, to, r.definitions.rank(from)
+}
+
+// has reports whether an entry of a repeated column has a value. Its row was asked for.
+func (r *reader) has(entry int) bool {
+	return r.whole || r.definitions.get(entry) == r.definitions.target
 }
 
 // bytesOf is value i of the page.
@@ -264,6 +304,23 @@ func (r *reader) text(row int) (string, bool) {
 		return "", false
 	}
 	return r.stringOf(i), true
+}
+
+// entry is which entry of the dictionary a row of a flat column has, and 1 more; 0 for NULL.
+// It is false where the column has no dictionary.
+func (r *reader) entry(row int) (uint32, bool) {
+	if r.bounds.allNull(r.pageOf(row)) {
+		return 0, true
+	}
+	r.load(row)
+	i := r.at(row)
+	if i < 0 {
+		return 0, true
+	}
+	if !r.values.indexed {
+		return 0, false
+	}
+	return r.values.index(i) + 1, true
 }
 
 // same is the text of all rows of a row's page, where the bounds say that there is one.
@@ -301,11 +358,17 @@ func (r *reader) list(row int) []string {
 	if r.bounds.allNull(r.pageOf(row)) {
 		return nil
 	}
-	r.load(row)
+	key := r.appendKey(r.group.key[:0], row)
+	r.group.key = key
+	if len(key) > 0 {
+		if list, ok := r.lists[string(key)]; ok {
+			return list
+		}
+	}
 	from, to, value := r.entries(row)
 	var all []string
 	for e := from; e < to; e++ {
-		if r.definitions.get(e) == r.definitions.target {
+		if r.has(e) {
 			if all == nil {
 				all = make([]string, 0, to-from)
 			}
@@ -313,11 +376,34 @@ func (r *reader) list(row int) []string {
 			value++
 		}
 	}
+	if len(key) > 0 {
+		all = r.lists.keep(key, slices.Clip(all))
+	}
 	return all
 }
 
-// lists is a row of the values of a map of lists, a list for each of n keys.
-func (r *reader) lists(row, n int) [][]string {
+// appendKey appends what a row of a repeated column has as levels and entries of the
+// dictionary; nothing where it has no dictionary. It loads the page.
+func (r *reader) appendKey(key []byte, row int) []byte {
+	r.load(row)
+	if !r.values.indexed {
+		return key
+	}
+	from, to, value := r.entries(row)
+	for e := from; e < to; e++ {
+		if r.has(e) {
+			key = binary.LittleEndian.AppendUint32(key, r.values.index(value))
+			value++
+		} else {
+			key = binary.LittleEndian.AppendUint32(key, ^r.definitions.get(e))
+		}
+		key = append(key, byte(r.repetitions.get(e)))
+	}
+	return key
+}
+
+// listsOf is a row of the values of a map of lists, a list for each of n keys.
+func (r *reader) listsOf(row, n int) [][]string {
 	all := make([][]string, 0, n)
 	if r.bounds.allNull(r.pageOf(row)) {
 		return append(all, make([][]string, n)...)

@@ -22,18 +22,23 @@ func (s *Segment) Scan(ctx context.Context, scan audit.Scan) iter.Seq2[*audit.Ev
 	if !s.beside {
 		return s.scan(ctx, scan, 0, len(s.groups))
 	}
-	// Row groups whose times overlap are read as the files that they come from.
-	var parts []Part
+	return Merge(ctx, s.Parts(), scan)
+}
+
+// Parts are the row groups, each of which can be scanned by itself, and beside the others.
+// Those whose times overlap are as the files that they come from.
+func (s *Segment) Parts() []Part {
+	parts := make([]Part, len(s.groups))
 	for i := range s.groups {
 		first, last, ok := s.groups[i].times()
 		if !ok {
 			first, last = math.MinInt64, math.MaxInt64
 		}
-		parts = append(parts, Part{First: microseconds(first), Last: microseconds(last), Scan: func(ctx context.Context, scan audit.Scan) iter.Seq2[*audit.Event, error] {
+		parts[i] = Part{First: microseconds(first), Last: microseconds(last), Scan: func(ctx context.Context, scan audit.Scan) iter.Seq2[*audit.Event, error] {
 			return s.scan(ctx, scan, i, i+1)
-		}})
+		}}
 	}
-	return Merge(ctx, parts, scan)
+	return parts
 }
 
 // scan is Scan of some of the row groups, whose times do not overlap.

@@ -213,7 +213,7 @@ func (t *listTest) keep(rows []int32) []int32 {
 		t.load(int(row))
 		from, to, value := t.entries(int(row))
 		for e := from; e < to; e++ {
-			if t.definitions.get(e) != t.definitions.target {
+			if !t.has(e) {
 				continue
 			}
 			if t.item(value) {

@@ -1,10 +1,13 @@
 package store
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
+	"errors"
 	"iter"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/gatehouse-io/gatehouse/audit"
@@ -15,19 +18,24 @@ type source struct {
 	// first and last bound their times; a source is opened when the merge comes there.
 	first, last time.Time
 	open        func(context.Context) iter.Seq2[*audit.Event, error]
-	// ahead says that reading is worth a goroutine: it is done before the merge comes.
-	ahead bool
+	// ahead says that reading is worth a goroutine, which reads before the merge comes, so
+	// many batches at most.
+	ahead int
+	// parts are what the source consists of, where that is to be read side by side.
+	parts func() ([]*source, error)
 
 	next  func() (*audit.Event, error, bool)
 	stop  func()
 	event *audit.Event
 }
 
-// batchSize is how many events a reading goroutine hands over at once, and batches how
-// many such it is ahead at most.
 const (
+	// batchSize is how many events a reading goroutine hands over at once.
 	batchSize = 128
-	batches   = 2
+	// eventsAhead is how many such it is ahead at most, some megabytes, and bodiesAhead
+	// where events have bodies.
+	eventsAhead = 24
+	bodiesAhead = 2
 )
 
 // start begins reading.
@@ -35,7 +43,7 @@ func (s *source) start(ctx context.Context) {
 	if s.next != nil {
 		return
 	}
-	if !s.ahead {
+	if s.ahead == 0 {
 		s.next, s.stop = iter.Pull2(s.open(ctx))
 		return
 	}
@@ -44,7 +52,7 @@ func (s *source) start(ctx context.Context) {
 		err    error
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	filled := make(chan batch, batches)
+	filled := make(chan batch, s.ahead)
 	go func() {
 		defer close(filled)
 		var b batch
@@ -197,11 +205,8 @@ func twice(alike []*audit.Event, e *audit.Event) bool {
 // fill opens the sources that are due, and lets as many read ahead as there are cores.
 func (m *merge) fill(ctx context.Context) error {
 	for m.looked < len(m.sources) && (len(m.open) == 0 || m.due(m.sources[m.looked], m.open[0].event)) {
-		for m.begun < min(m.looked+1+readAhead(), len(m.sources)) {
-			if s := m.sources[m.begun]; s.ahead || m.begun == m.looked {
-				s.start(ctx)
-			}
-			m.begun++
+		if m.begin(ctx) {
+			continue // the next source may be another now
 		}
 		s := m.sources[m.looked]
 		s.start(ctx)
@@ -216,6 +221,43 @@ func (m *merge) fill(ctx context.Context) error {
 	}
 	return nil
 }
+
+// begin starts the sources that are to be read now, until one turns out to have parts: they
+// take its place then, and true is returned.
+func (m *merge) begin(ctx context.Context) (divided bool) {
+	for m.begun < min(m.looked+1+readAhead(), len(m.sources)) {
+		s := m.sources[m.begun]
+		if s.parts != nil {
+			parts, err := s.parts()
+			if err != nil { // it is told when the merge comes there
+				parts = []*source{{first: s.first, last: s.last, open: func(context.Context) iter.Seq2[*audit.Event, error] {
+					return func(yield func(*audit.Event, error) bool) { yield(nil, err) }
+				}}}
+			}
+			m.sources = slices.Replace(m.sources, m.begun, m.begun+1, parts...)
+			m.sort(m.sources[m.begun:])
+			return true
+		}
+		if s.ahead > 0 || m.begun == m.looked {
+			s.start(ctx)
+		}
+		m.begun++
+	}
+	return false
+}
+
+// sort puts sources in the order in which the merge comes to them.
+func (m *merge) sort(sources []*source) {
+	slices.SortStableFunc(sources, func(a, b *source) int {
+		if m.newest {
+			return b.last.Compare(a.last)
+		}
+		return cmp.Or(a.first.Compare(b.first), a.last.Compare(b.last))
+	})
+}
+
+// errTime is damage that a segment's own reader cannot see.
+var errTime = errors.New("an event has another time than its segment says; `gatehouse audit verify` names the segment")
 
 func readAhead() int { return min(runtime.GOMAXPROCS(0), 4) }
 
@@ -232,6 +274,9 @@ func (m *merge) advance(ctx context.Context, s *source) (bool, error) {
 			return false, context.Cause(ctx)
 		}
 		return false, nil
+	}
+	if e.Time.Before(s.first) || e.Time.After(s.last) {
+		return false, errTime
 	}
 	s.event = e
 	return true, nil

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/gatehouse-io/gatehouse/audit"
 	"github.com/gatehouse-io/gatehouse/audit/chain"
+	"github.com/gatehouse-io/gatehouse/audit/segment"
 	"github.com/gatehouse-io/gatehouse/audit/store/catalog"
 )
 
@@ -127,12 +127,7 @@ func (r *reading) merged(v *view, s audit.Scan) *merge {
 			m.sources = append(m.sources, r.segmentSource(segment.Link, s))
 		}
 	}
-	slices.SortStableFunc(m.sources, func(a, b *source) int {
-		if m.newest {
-			return b.last.Compare(a.last)
-		}
-		return cmp.Or(a.first.Compare(b.first), a.last.Compare(b.last))
-	})
+	m.sort(m.sources)
 	return m
 }
 
@@ -158,16 +153,46 @@ func damagedError(ctx context.Context, name string, err error) error {
 	return fmt.Errorf("segment %s cannot be read; `gatehouse audit repair` sets it aside: %w", name, err)
 }
 
+// segmentSource is a segment. Its row groups are read side by side.
 func (r *reading) segmentSource(l chain.Link, s audit.Scan) *source {
-	return &source{first: l.First, last: l.Last, ahead: true, open: func(ctx context.Context) iter.Seq2[*audit.Event, error] {
+	whole := func(s *segment.Segment) segment.Part { return segment.Part{Scan: s.Scan} }
+	from := r.partSource(l, s, whole)
+	from.first, from.last = l.First, l.Last
+	from.parts = func() ([]*source, error) {
+		opened, err := r.openSegment(l.Segment)
+		if err != nil {
+			return nil, err
+		}
+		defer r.opened.put(opened)
+		var parts []*source
+		for i, p := range opened.Parts() {
+			if !overlaps(p.First, p.Last, &s.Filter) {
+				continue
+			}
+			part := r.partSource(l, s, func(s *segment.Segment) segment.Part { return s.Parts()[i] })
+			part.first, part.last = p.First, p.Last
+			parts = append(parts, part)
+		}
+		return parts, nil
+	}
+	return from
+}
+
+// partSource is a part of a segment, which is open while it is read.
+func (r *reading) partSource(l chain.Link, s audit.Scan, part func(*segment.Segment) segment.Part) *source {
+	ahead := eventsAhead
+	if s.Bodies {
+		ahead = bodiesAhead
+	}
+	return &source{ahead: ahead, open: func(ctx context.Context) iter.Seq2[*audit.Event, error] {
 		return func(yield func(*audit.Event, error) bool) {
-			segment, err := r.openSegment(l.Segment)
+			opened, err := r.openSegment(l.Segment)
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			defer r.opened.put(segment)
-			for e, err := range segment.Scan(ctx, s) {
+			defer r.opened.put(opened)
+			for e, err := range part(opened.Segment).Scan(ctx, s) {
 				if err != nil {
 					err = damagedError(ctx, l.Segment, err)
 				}
