@@ -25,53 +25,66 @@ type Admission struct {
 // slow is from when on a plugin has a span that is not among Always.
 const slow = time.Millisecond
 
-// Decorate implements admission.Decorator.
+// Decorate implements admission.Decorator. What it returns does what handler does, and
+// not the phase that handler does not do.
 func (d *Admission) Decorate(handler admission.Interface, name string) admission.Interface {
-	p := &tracedPlugin{Interface: handler, name: name, always: d.Always[name], recording: d.Recording[name]}
-	p.mutator, _ = handler.(admission.MutationInterface)
-	p.validator, _ = handler.(admission.ValidationInterface)
-	return p
+	mutator, mutates := handler.(admission.MutationInterface)
+	validator, validates := handler.(admission.ValidationInterface)
+	p := tracedPlugin{name: name, always: d.Always[name], recording: d.Recording[name]}
+	switch {
+	case mutates && validates:
+		return tracedBoth{tracedMutator{mutator, p}, tracedValidator{validator, p}}
+	case mutates:
+		return tracedMutator{mutator, p}
+	case validates:
+		return tracedValidator{validator, p}
+	}
+	return handler
 }
 
-// tracedPlugin is a plugin in a chain. The chain asks each plugin for both phases, as
-// it does those of upstream's decorators.
+// tracedPlugin is how a plugin is traced.
 type tracedPlugin struct {
-	admission.Interface
 	name              string
 	always, recording bool
-	// Each is nil where the plugin does not do it.
-	mutator   admission.MutationInterface
-	validator admission.ValidationInterface
 }
 
-var (
-	_ admission.MutationInterface   = &tracedPlugin{}
-	_ admission.ValidationInterface = &tracedPlugin{}
-)
+type tracedMutator struct {
+	admission.MutationInterface
+	plugin tracedPlugin
+}
 
 // Admit implements admission.MutationInterface.
-func (p *tracedPlugin) Admit(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
-	if p.mutator == nil {
-		return nil
-	}
+func (t tracedMutator) Admit(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
 	if !upstream.SpanFromContext(ctx).IsRecording() {
-		return p.mutator.Admit(ctx, a, o)
+		return t.MutationInterface.Admit(ctx, a, o)
 	}
-	return p.traced(ctx, "mutate", a, func(ctx context.Context) error { return p.mutator.Admit(ctx, a, o) })
+	return t.plugin.traced(ctx, "mutate", a, func(ctx context.Context) error { return t.MutationInterface.Admit(ctx, a, o) })
+}
+
+type tracedValidator struct {
+	admission.ValidationInterface
+	plugin tracedPlugin
 }
 
 // Validate implements admission.ValidationInterface.
-func (p *tracedPlugin) Validate(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
-	if p.validator == nil {
-		return nil
-	}
+func (t tracedValidator) Validate(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
 	if !upstream.SpanFromContext(ctx).IsRecording() {
-		return p.validator.Validate(ctx, a, o)
+		return t.ValidationInterface.Validate(ctx, a, o)
 	}
-	return p.traced(ctx, "validate", a, func(ctx context.Context) error { return p.validator.Validate(ctx, a, o) })
+	return t.plugin.traced(ctx, "validate", a, func(ctx context.Context) error { return t.ValidationInterface.Validate(ctx, a, o) })
 }
 
-func (p *tracedPlugin) traced(ctx context.Context, phase string, a admission.Attributes, ask func(context.Context) error) error {
+type tracedBoth struct {
+	tracedMutator
+	validator tracedValidator
+}
+
+// Validate implements admission.ValidationInterface.
+func (t tracedBoth) Validate(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
+	return t.validator.Validate(ctx, a, o)
+}
+
+func (p tracedPlugin) traced(ctx context.Context, phase string, a admission.Attributes, ask func(context.Context) error) error {
 	name := "admission " + phase + " " + p.name
 	if p.always {
 		inner, span := StartAdmission(ctx, phase, p.name)

@@ -351,9 +351,9 @@ func TestAdmission(t *testing.T) {
 		}
 		ctx, root := tracing.tracer.Start(t.Context(), "root")
 		a := admission.NewAttributesRecord(nil, nil, schema.GroupVersionKind{}, "shop", "x", schema.GroupVersionResource{Version: "v1", Resource: c.resource}, "", admission.Create, nil, false, nil)
-		p := d.Decorate(c.plugin, "P").(*tracedPlugin)
-		if err := p.Admit(ctx, a, nil); err != nil {
-			t.Errorf("%s: a plugin that mutates nothing refuses: %v", name, err)
+		p := d.Decorate(c.plugin, "P").(admission.ValidationInterface)
+		if _, mutates := p.(admission.MutationInterface); mutates {
+			t.Errorf("%s: a plugin that mutates nothing is asked to", name)
 		}
 		if err := p.Validate(ctx, a, nil); err != c.plugin.err {
 			t.Errorf("%s: the verdict is %v", name, err)
@@ -374,6 +374,40 @@ func TestAdmission(t *testing.T) {
 		if c.plugin.step != nil && len(span.Events) != 1 {
 			t.Errorf("%s: events %v", name, span.Events)
 		}
+	}
+}
+
+type mutating struct{ admission.MutationInterface }
+
+func (mutating) Admit(context.Context, admission.Attributes, admission.ObjectInterfaces) error {
+	return errors.New("not this")
+}
+
+type both struct {
+	mutating
+	plugin
+}
+
+func (both) Handles(admission.Operation) bool { return true }
+
+// A plugin does what it did, and no phase more.
+func TestDecoratedPlugins(t *testing.T) {
+	d := &Admission{}
+	if _, validates := d.Decorate(mutating{}, "P").(admission.ValidationInterface); validates {
+		t.Error("a plugin that validates nothing is asked to")
+	}
+	p := d.Decorate(both{plugin: plugin{err: errors.New("nor that")}}, "P")
+	if !p.Handles(admission.Create) {
+		t.Error("it is not asked")
+	}
+	if err := p.(admission.MutationInterface).Admit(t.Context(), nil, nil); err == nil || err.Error() != "not this" {
+		t.Errorf("mutates: %v", err)
+	}
+	if err := p.(admission.ValidationInterface).Validate(t.Context(), nil, nil); err == nil || err.Error() != "nor that" {
+		t.Errorf("validates: %v", err)
+	}
+	if neither := d.Decorate(admission.NewHandler(), "P"); neither == nil {
+		t.Error("a plugin of neither sort is gone")
 	}
 }
 
