@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/component-base/metrics"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
@@ -526,4 +527,41 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("got\n%s", strings.Join(got, "\n"))
 		}
 	})
+}
+
+// TestOptionsOf holds that the settings mean what they say.
+func TestOptionsOf(t *testing.T) {
+	cfg := &v1alpha1.AttachConfiguration{}
+	v1alpha1.SetAttachDefaults(cfg)
+	o, byDefault := OptionsOf(cfg.Detection.Alerts), Options{Dir: "d"}
+	o.Dir = "d"
+	if err := errors.Join(o.setDefaults(), byDefault.setDefaults()); err != nil {
+		t.Fatal(err)
+	}
+	if o.GroupWait != byDefault.GroupWait || o.GroupInterval != byDefault.GroupInterval || o.RepeatInterval != byDefault.RepeatInterval || o.PerMinute != byDefault.PerMinute || o.QueueSize != byDefault.QueueSize {
+		t.Errorf("got %+v, want %+v", o, byDefault)
+	}
+	o = OptionsOf(v1alpha1.AlertOptions{GroupWait: &metav1.Duration{Duration: 3}, GroupInterval: &metav1.Duration{Duration: 4}, RepeatInterval: &metav1.Duration{Duration: 5}, RatePerMinute: 6, QueueSize: 7})
+	if o.GroupWait != 3 || o.GroupInterval != 4 || o.RepeatInterval != 5 || o.PerMinute != 6 || o.QueueSize != 7 {
+		t.Errorf("got %+v", o)
+	}
+}
+
+// BenchmarkTell is a Finding that there is more of, among many that are open.
+func BenchmarkTell(b *testing.B) {
+	d, err := Open(Options{Dir: b.TempDir(), Sinks: []Sink{sinkOf("a", 10)}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer d.Close()
+	f := finding("a", 1, nil)
+	for n := range 10000 {
+		d.Tell(changed(detect.New, finding(fmt.Sprint(n), 1, nil)))
+	}
+	d.Tell(changed(detect.New, f))
+	b.ReportAllocs()
+	for b.Loop() {
+		f.Count++
+		d.Tell(changed(detect.Again, f))
+	}
 }
