@@ -19,5 +19,6 @@ func newPrint() *cobra.Command {
 			return coded(exitInternal, err)
 		},
 	})
+	cmd.AddCommand(newPrintDashboards(), newPrintAlerts())
 	return cmd
 }

@@ -15,9 +15,10 @@ func auditing() Group {
 		},
 		{
 			Name: "GatehouseAuditSilent", Severity: Critical, For: "10m",
-			Condition: `(sum by (job, instance) (rate(apiserver_request_total{$,verb!~"WATCH|CONNECT",subresource!~"/(readyz|livez|healthz).*"}[10m])) > 0.1 unless on (job, instance) sum by (job, instance) (rate(` + appended + `{$,result="kept"}[10m])) > 0) and on (job, instance) gatehouse_audit_store_events{$}` +
+			Condition: `(sum by (job, instance) (rate(apiserver_request_total{$,verb=~"POST|PUT|PATCH|DELETE",resource!~"|leases|events"}[10m])) > 0.02 unless on (job, instance) sum by (job, instance) (rate(` + appended + `{$,result="kept"}[10m])) > 0) and on (job, instance) gatehouse_audit_store_events{$}` +
 				` or (sum by (job) (rate(gatehouse_attach_requests_total{$,endpoint=~"/validate|/authorize"}[10m])) > 0.1 unless on (job) sum by (job) (rate(` + appended + `{$,result="kept"}[10m])) > 0) and on (job) sum by (job) (gatehouse_audit_store_events{$})`,
-			Says:  "Requests are served by {{ $labels.job }}, and no audit event comes of them.",
+			Says: "Writes are served by {{ $labels.job }}, and no audit event comes of them.",
+			// Reads, leases and events are what policies leave out; other writes they do not.
 			Means: "The audit policy records nothing any more, the backend is stuck, or (under attach) the API server no longer posts its events. Whatever is done now, nobody will know.",
 			Check: "`gatehouse audit tail` shows the last events. Compare `audit.policyFile` with what `gatehouse print audit-policy` prints, and ask `gatehouse audit query --since 1d --verb update,patch` who changed what. Under attach: the API server's `--audit-webhook-config-file`, its log, and `gatehouse_attach_requests_total{endpoint=\"/audit\"}`.",
 			Mend:  "Put the audit policy back. Under attach, mend the connection: the API server keeps few events that it could not post.",

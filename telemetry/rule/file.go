@@ -27,6 +27,8 @@ func File(groups []Group, o Options) ([]byte, error) {
 
 // Object is the PrometheusRule that the Prometheus operator takes, in a namespace, with
 // labels by which a Prometheus finds it.
+//
+// Labels of its own are app.kubernetes.io/name.
 func Object(groups []Group, o Options, namespace string, labels map[string]string) ([]byte, error) {
 	if err := o.setDefaults(); err != nil {
 		return nil, err

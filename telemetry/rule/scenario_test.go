@@ -66,7 +66,7 @@ var scenarios = map[string]struct {
 
 	"GatehouseAuditEventsLost": {at: "20m", before: past{`gatehouse_audit_store_appended_events_total{result="kept"}`: "0+100x30"},
 		fires: past{`gatehouse_audit_store_appended_events_total{result="dropped"}`: "0x15 3x15"}, quiet: past{`gatehouse_audit_store_appended_events_total{result="duplicate"}`: "0+9x30", `gatehouse_audit_store_appended_events_total{result="dropped"}`: "3x30"}},
-	"GatehouseAuditSilent": {at: "40m", before: past{`apiserver_request_total{code="200",verb="GET",subresource=""}`: "0+60x60", `gatehouse_audit_store_events`: "5x60"},
+	"GatehouseAuditSilent": {at: "40m", before: past{`apiserver_request_total{code="201",verb="POST",resource="pods"}`: "0+60x60", `gatehouse_audit_store_events`: "5x60"},
 		fires: past{`gatehouse_audit_store_appended_events_total{result="kept"}`: "0+60x10 600x50"}, quiet: past{`gatehouse_audit_store_appended_events_total{result="kept"}`: "0+1x60"}},
 	"GatehouseAuditRejectsRequests": {at: "20m", fires: past{`apiserver_audit_requests_rejected_total`: "0x15 1x10"}, quiet: past{`apiserver_audit_requests_rejected_total`: "0x30"}},
 	"GatehouseAuditErrors":          {at: "20m", before: past{`up`: "1x30"}, fires: past{`apiserver_audit_error_total{plugin="log"}`: "_x15 1x10"}, quiet: past{`apiserver_audit_error_total{plugin="log"}`: "2x30"}},
@@ -116,6 +116,9 @@ var others = []struct {
 }{
 	{"GatehouseAuditSilent", "40m", true, past{`gatehouse_attach_requests_total{endpoint="/validate",code="200"}`: "0+60x60", `gatehouse_audit_store_events`: "5x60"}},
 	{"GatehouseAuditSilent", "40m", false, past{`gatehouse_attach_requests_total{endpoint="/validate",code="200"}`: "0+60x60"}}, // it keeps no events
+	{"GatehouseAuditSilent", "40m", false, past{ // an idle server has nothing to record
+		`apiserver_request_total{code="200",verb="PUT",resource="leases"}`: "0+60x60", `apiserver_request_total{code="200",verb="GET",resource=""}`: "0+60x60", `gatehouse_audit_store_events`: "5x60",
+	}},
 	{"GatehouseAuditErrors", "20m", true, past{`up`: "1x30", `apiserver_audit_error_total{plugin="log"}`: "1x15 2x10"}},
 	{"GatehouseAuditErrors", "5m", false, past{`up`: "1x30", `apiserver_audit_error_total{plugin="log"}`: "7x30"}}, // Prometheus is new, not the error
 	{"GatehouseAPIAvailabilityBurnsFast", "40m", false, past{`apiserver_request_total{code="500",verb="WATCH",subresource=""}`: "0+9x60", `apiserver_request_total{code="200",verb="GET",subresource=""}`: "0+9x60"}},
