@@ -31,14 +31,19 @@ kubectl: ## Build bin/kubectl, of the same Kubernetes release
 # Packages that link no API server run under the race detector; the end-to-end
 # packages drive the program as a process of its own. authz/rbac and policy/cel are in
 # both: without the detector they compare many times as much.
-GATES := . ./api/... ./admission/... ./audit/... ./authn/... ./authz/... ./check/... ./cluster/... ./detect/... ./gate/... ./attach/... ./policy/... ./secret/... ./serve/pki/... ./internal/version/... ./internal/filewatch/... ./internal/glob/... ./deploy/...
+GATES := . ./api/... ./admission/... ./audit/... ./authn/... ./authz/... ./check/... ./cluster/... ./detect/... ./gate/... ./attach/... ./policy/... ./secret/... ./serve/pki/... ./telemetry/... ./internal/auditid/... ./internal/version/... ./internal/filewatch/... ./internal/glob/... ./deploy/... ./test/leaks
 E2E   := ./authz/rbac ./policy/cel ./internal/cli/... ./serve ./test/e2e/... ./test/bench/...
+
+# What the servers of the end-to-end tests have said, for test/leaks.
+KEPT  := $(CURDIR)/dist/kept
 
 test: build kubectl ## Install what the tests need, and run them all
 	@./test/setup
 	@if command -v gcc >/dev/null; then CGO_ENABLED=1 go test -race -count=1 $(GATES); \
 	 else echo "no gcc: the race detector is left out"; go test -count=1 $(GATES); fi
-	go test -count=1 -p 1 -timeout 30m $(E2E)
+	@rm -rf $(KEPT)
+	GATEHOUSE_TEST_KEEP=$(KEPT) go test -count=1 -p 1 -timeout 30m $(E2E)
+	go run ./test/leaks $(KEPT)
 
 test-race: kubectl ## The end-to-end tests with the server itself under the race detector (builds everything again)
 	@./test/setup
