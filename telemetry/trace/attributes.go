@@ -11,18 +11,17 @@ import (
 // Attributes of spans and of their events. The audit ID has the name that audit events
 // have it under as log records (package audit/otlp).
 const (
-	AuditID  = attribute.Key("gatehouse.audit.id")
-	Gate     = attribute.Key("gatehouse.gate.name")    // authentication, authorization, admission, encryption, audit
-	Part     = attribute.Key("gatehouse.gate.part")    // RBAC, client certificate, the name of a plugin
-	Verdict  = attribute.Key("gatehouse.gate.verdict") // allow, deny, no_opinion, mutate, warn
-	Reason   = attribute.Key("gatehouse.gate.reason")  // one sentence
-	Sources  = attribute.Key("gatehouse.gate.sources") // who said so: ["RoleBinding shop/devs", "ClusterRole view rules[2]"]
-	Failed   = attribute.Key("error.type")             // where a gate could not answer
-	Steps    = attribute.Key("gatehouse.gate.steps")   // how many parts of the gate spoke
-	Stage    = attribute.Key("gatehouse.audit.stage")  // of the event
-	Level    = attribute.Key("gatehouse.audit.level")  // of the event
-	Phase    = attribute.Key("gatehouse.admission.phase")
-	Provider = attribute.Key("gatehouse.encryption.provider")
+	AuditID = attribute.Key("gatehouse.audit.id")
+	Gate    = attribute.Key("gatehouse.gate.name")    // authentication, authorization, admission, encryption, audit
+	Part    = attribute.Key("gatehouse.gate.part")    // RBAC, client certificate, the name of a plugin, secretbox
+	Verdict = attribute.Key("gatehouse.gate.verdict") // allow, deny, no_opinion, mutate, warn
+	Reason  = attribute.Key("gatehouse.gate.reason")  // one sentence
+	Sources = attribute.Key("gatehouse.gate.sources") // who said so: ["RoleBinding shop/devs", "ClusterRole view rules[2]"]
+	Failed  = attribute.Key("error.type")             // where a gate could not answer
+	Steps   = attribute.Key("gatehouse.gate.steps")   // how many parts of the gate spoke
+	Stage   = attribute.Key("gatehouse.audit.stage")  // of the event
+	Level   = attribute.Key("gatehouse.audit.level")  // of the event
+	Phase   = attribute.Key("gatehouse.admission.phase")
 )
 
 // longest bounds a text of an attribute, and most the steps of a gate that are told.

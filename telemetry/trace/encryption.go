@@ -54,6 +54,6 @@ func (t tracedTransformer) TransformToStorage(ctx context.Context, data []byte, 
 	case !strings.HasPrefix(string(out[:min(len(out), len(encrypted))]), encrypted):
 		return out, nil // nothing asks for it to be encrypted
 	}
-	emit(ctx, parent.TracerProvider().Tracer(scope), "encryption", auditid.From(ctx), began, ended, append(attributes(&verdict, false), Provider.String(provider))...)
+	emit(ctx, parent.TracerProvider().Tracer(scope), "encryption", auditid.From(ctx), began, ended, attributes(&verdict, false)...)
 	return out, err
 }

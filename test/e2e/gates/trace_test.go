@@ -132,7 +132,7 @@ func TestTrace(t *testing.T) {
 		tree := treeOf(t, c, a.id, "authorization", "Create", "Create etcd3", "encryption", "etcdserverpb.KV/Txn", "admission mutate GatehousePolicy", "admission validate GatehousePolicy")
 		said(t, tree["authentication"], map[string]string{"gate.verdict": "allow", "gate.part": "client certificate"})
 		said(t, tree["authorization"], map[string]string{"gate.verdict": "allow", "gate.part": "RBAC", "gate.sources": "ClusterRoleBinding gatehouse:", "gate.reason": "RBAC: allowed"})
-		said(t, tree["encryption"], map[string]string{"gate.verdict": "mutate", "encryption.provider": "secretbox"})
+		said(t, tree["encryption"], map[string]string{"gate.verdict": "mutate", "gate.part": "secretbox"})
 		said(t, tree["admission validate GatehousePolicy"], map[string]string{"gate.verdict": "allow", "admission.phase": "validate"})
 		said(t, tree["audit"], map[string]string{"gate.verdict": "allow", "audit.stage": "ResponseComplete"})
 		if event := oneEvent(t, s, a.id); string(event.AuditID) != a.id || event.Verb != "create" {
