@@ -173,8 +173,12 @@ func bootstrapTokens(text string) string {
 		return i >= 0 && i < len(text) && ('a' <= text[i] && text[i] <= 'z' || '0' <= text[i] && text[i] <= '9')
 	}
 	for dot := id; dot+key < len(text); dot++ {
-		if text[dot] != '.' {
-			continue
+		next := strings.IndexByte(text[dot:], '.')
+		if next < 0 {
+			break
+		}
+		if dot += next; dot+key >= len(text) {
+			break
 		}
 		ok := !letter(dot-id-1) && !letter(dot+key+1)
 		for i := dot - id; ok && i <= dot+key; i++ {
@@ -210,13 +214,19 @@ func afterWord(text, word string) string {
 	}
 }
 
+// indexFold is where a word that ends with a space is, in any letters; -1 for nowhere. Of a
+// text it looks at what is in front of spaces, of which there are few.
 func indexFold(text, word string) int {
-	for i := 0; i+len(word) <= len(text); i++ {
-		if text[i]|0x20 == word[0] && strings.EqualFold(text[i:i+len(word)], word) {
-			return i
+	for from := 0; ; {
+		space := strings.IndexByte(text[from:], ' ')
+		if space < 0 {
+			return -1
+		}
+		from += space + 1
+		if begin := from - len(word); begin >= 0 && strings.EqualFold(text[begin:from], word) {
+			return begin
 		}
 	}
-	return -1
 }
 
 // userInfo takes passwords out of the user information of URLs in a text.

@@ -71,6 +71,7 @@ func NewWriter(w io.Writer) *Writer {
 		parquet.Compression(newCodec()),
 		parquet.PageBufferSize(pageBytes),
 		parquet.DataPageVersion(1),
+		parquet.DataPageStatistics(false), // the index of pages says the same
 		parquet.CreatedBy("gatehouse", "audit segment", Version),
 		parquet.KeyValueMetadata(MetadataVersion, Version),
 		parquet.SortingWriterConfig(parquet.SortingColumns(parquet.Ascending("stage_timestamp"))),

@@ -184,6 +184,7 @@ func (r *reading) unsealed(ctx context.Context, p *partView, segments []segmentV
 		rest.From, rest.To = time.Time{}, time.Time{}
 		some := !reflect.DeepEqual(rest, audit.Filter{}) // and not the whole of that time
 		var alike []*audit.Event
+		var decoder wal.Decoder
 		for _, ref := range refs {
 			record := p.record(ref)
 			if some {
@@ -191,7 +192,7 @@ func (r *reading) unsealed(ctx context.Context, p *partView, segments []segmentV
 					continue
 				}
 			}
-			e, err := wal.Decode(record, s.Bodies)
+			e, err := decoder.Decode(record, s.Bodies)
 			if err == nil {
 				if some && !rest.Matches(e) {
 					continue

@@ -20,7 +20,11 @@ func Decode(record string, bodies bool) (*audit.Event, error) {
 
 // DecodeInto is Decode into an event that is there.
 func DecodeInto(e *audit.Event, record string, bodies bool) error {
-	d := decoder{s: record}
+	return decode(e, record, bodies, nil)
+}
+
+func decode(e *audit.Event, record string, bodies bool, shared *Decoder) error {
+	d := decoder{s: record, shared: shared}
 	if !d.version() {
 		return ErrRecord
 	}
@@ -124,9 +128,10 @@ func Identity(record string) int {
 // decoder reads a record from its beginning. After something damaged all that it reads
 // is empty.
 type decoder struct {
-	s   string
-	at  int
-	bad bool
+	s      string
+	at     int
+	bad    bool
+	shared *Decoder // nil where nothing is
 }
 
 func (d *decoder) version() bool { return d.byte() == version && !d.bad }
@@ -209,6 +214,25 @@ func (d *decoder) list() []string {
 	if n == 0 {
 		return nil
 	}
+	from := d.at
+	if d.shared != nil {
+		d.skip(n)
+		if list, ok := d.shared.lists[d.s[from:d.at]]; ok && len(list) == n {
+			return list
+		}
+		d.at = from
+	}
+	list := d.words(n)
+	if d.shared != nil && !d.bad {
+		remember(&d.shared.lists, d.s[from:d.at], list)
+	}
+	return list
+}
+
+func (d *decoder) words(n int) []string {
+	if n == 0 {
+		return nil
+	}
 	list := make([]string, n)
 	for i := range list {
 		list[i] = d.word()
@@ -216,19 +240,45 @@ func (d *decoder) list() []string {
 	return list
 }
 
+// skip passes over words.
+func (d *decoder) skip(n int) {
+	for range n {
+		if n := d.uvarint(); n >= wordLimit {
+			d.take(n - wordLimit)
+		}
+	}
+}
+
 func (d *decoder) extra() map[string][]string {
 	n := d.count()
 	if n == 0 {
 		return nil
 	}
+	from := d.at
+	if d.shared != nil {
+		for range n {
+			d.skip(1)
+			d.skip(d.count())
+		}
+		if m, ok := d.shared.extras[d.s[from:d.at]]; ok && len(m) == n {
+			return m
+		}
+		if d.bad {
+			return nil
+		}
+		d.at = from
+	}
 	m := make(map[string][]string, min(n, 64))
 	for range n {
 		k := d.word()
-		v := d.list()
+		v := d.words(d.count())
 		if d.bad {
 			return nil
 		}
 		m[k] = v
+	}
+	if d.shared != nil {
+		remember(&d.shared.extras, d.s[from:d.at], m)
 	}
 	return m
 }
@@ -238,6 +288,17 @@ func (d *decoder) annotations() map[string]string {
 	if n == 0 {
 		return nil
 	}
+	from := d.at
+	if d.shared != nil {
+		d.skip(2 * n)
+		if m, ok := d.shared.annotations[d.s[from:d.at]]; ok && len(m) == n {
+			return m
+		}
+		if d.bad {
+			return nil
+		}
+		d.at = from
+	}
 	m := make(map[string]string, min(n, 64))
 	for range n {
 		k := d.word()
@@ -246,6 +307,9 @@ func (d *decoder) annotations() map[string]string {
 			return nil
 		}
 		m[k] = v
+	}
+	if d.shared != nil {
+		remember(&d.shared.annotations, d.s[from:d.at], m)
 	}
 	return m
 }

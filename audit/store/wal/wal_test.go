@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -123,6 +124,29 @@ func TestIdentityIsSame(t *testing.T) {
 				t.Errorf("%d, %d: the identities are equal: %v, the events: %v", i, j, got, want)
 			}
 		}
+	}
+}
+
+// TestSharedIsTheSame decodes records one after another with what they share.
+func TestSharedIsTheSame(t *testing.T) {
+	var shared Decoder
+	r := rand.New(rand.NewPCG(1, 9))
+	for i := range 3 * mostShared {
+		e := sample(i % 50)
+		e.Groups = append(slices.Clone(e.Groups), fmt.Sprint(r.IntN(2*mostShared)))
+		if i%3 == 0 {
+			e.Extra = map[string][]string{"a": {fmt.Sprint(r.IntN(9))}, "b": nil}
+			e.Annotations = map[string]string{"authorization.k8s.io/decision": "allow", "x": fmt.Sprint(r.IntN(9))}
+		}
+		record, _ := Encode(nil, e)
+		want, err := Decode(string(record), true)
+		got, sharedErr := shared.Decode(string(record), true)
+		if err != nil || sharedErr != nil || !reflect.DeepEqual(got, want) {
+			t.Fatalf("%v %v: got %+v, want %+v", err, sharedErr, got, want)
+		}
+	}
+	if len(shared.lists) > mostShared || len(shared.extras) > mostShared || len(shared.annotations) > mostShared {
+		t.Error("what is remembered is not bounded")
 	}
 }
 
@@ -309,6 +333,13 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, record []byte) {
 		e, err := Decode(string(record), true)
+		var shared Decoder
+		for range 2 { // the second time with what it remembers
+			same, sharedErr := shared.Decode(string(record), true)
+			if (err == nil) != (sharedErr == nil) || err == nil && !reflect.DeepEqual(e, same) {
+				t.Fatalf("alone %+v %v, shared %+v %v", e, err, same, sharedErr)
+			}
+		}
 		Identity(string(record))
 		if _, ok := Look(string(record)); !ok && err == nil {
 			t.Fatal("what is decoded cannot be looked at")
