@@ -22,34 +22,34 @@ import (
 // the cluster's own objects. The checks hold once these have been read. Until ctx
 // ends it also takes away grants that have ended, which is what ends the access
 // where the cluster's own RBAC decides, and reports on Guards.
-func newAuthorizer(ctx context.Context, client kubernetes.Interface, objects dynamic.Interface, m *instruments) (authorizer.Authorizer, []Check, error) {
+func newAuthorizer(ctx context.Context, client kubernetes.Interface, objects dynamic.Interface, m *instruments) (authorizer.Authorizer, *rbac.Index, []Check, error) {
 	typed := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(cluster.WithoutManagedFields))
 	index := rbac.New(rbac.Options{})
 	read, err := index.Watch(ctx, typed.Rbac().V1())
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	namespaces := typed.Core().V1().Namespaces()
 	guards := guard.New(guard.Options{Namespaces: guard.ListedNamespaces(namespaces.Lister())})
 	own := dynamicinformer.NewDynamicSharedInformerFactory(objects, 0)
 	resource := v1alpha1.SchemeGroupVersion.WithResource("guards")
 	if err := guards.Follow(own.ForResource(resource).Informer()); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	status, err := guard.NewReporter(guards, objects.Resource(resource), own.ForResource(resource).Informer())
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	grants, err := grant.New(client, typed.Rbac().V1(), grant.Options{})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	decide, err := union.New(
 		union.NamedAuthorizer{AuthorizerName: "gatehouse.io/guard", Authorizer: guards},
 		union.NamedAuthorizer{AuthorizerName: "RBAC", Authorizer: index},
 	)
 	if err != nil {
-		return nil, nil, fmt.Errorf("join authorizers: %w", err)
+		return nil, nil, nil, fmt.Errorf("join authorizers: %w", err)
 	}
 	m.ofAuthorizer(guards, index)
 	checks := []Check{
@@ -62,5 +62,5 @@ func newAuthorizer(ctx context.Context, client kubernetes.Interface, objects dyn
 	// Each replica does both: what one has done the others find done.
 	go status.Run(ctx)
 	go grants.Run(ctx)
-	return decide, checks, nil
+	return decide, index, checks, nil
 }

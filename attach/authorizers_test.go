@@ -26,7 +26,7 @@ func TestGuardsComeBeforeRoles(t *testing.T) {
 			Subjects: []rbacv1.Subject{{Kind: "Group", APIGroup: rbacv1.GroupName, Name: "devs"}}},
 	)
 	objects := watchedObjects()
-	decide, checks, err := newAuthorizer(t.Context(), client, objects, nil)
+	decide, _, checks, err := newAuthorizer(t.Context(), client, objects, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestGuardsComeBeforeRoles(t *testing.T) {
 func TestEndedGrantsGo(t *testing.T) {
 	client := fake.NewClientset(&rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "b", Namespace: "shop",
 		Annotations: map[string]string{v1alpha1.AnnotationExpiresAt: "2020-01-01T00:00:00Z"}}})
-	if _, _, err := newAuthorizer(t.Context(), client, watchedObjects(), nil); err != nil {
+	if _, _, _, err := newAuthorizer(t.Context(), client, watchedObjects(), nil); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the binding is deleted", func() bool {

@@ -78,7 +78,7 @@ type ManifestOptions struct {
 }
 
 // watchedKinds finds the definitions of the kinds that the ClusterRole names.
-var watchedKinds = regexp.MustCompile(`(?m)^  name: (builtinpolicies|exceptions|guards|revocations)\.gatehouse\.io$`)
+var watchedKinds = regexp.MustCompile(`(?m)^  name: (builtinpolicies|detectionrules|exceptions|guards|mutes|revocations)\.gatehouse\.io$`)
 
 // imageForm is what an image reference may be made of.
 var imageForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]*$`)

@@ -68,7 +68,7 @@ func Run(ctx context.Context, opts RunOptions) error {
 	}
 
 	measured := newInstruments()
-	decide, checks, err := newAuthorizer(ctx, client, objects, measured)
+	decide, index, checks, err := newAuthorizer(ctx, client, objects, measured)
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func Run(ctx context.Context, opts RunOptions) error {
 	if tokens != nil {
 		endpoints = append(endpoints, Authenticate(measured.authn.Tokens(tokens, isRevoked), cfg.Authentication.Audiences))
 	}
-	events, err := openTrail(&cfg.Audit)
+	events, err := openTrail(cfg)
 	if err != nil {
 		return err
 	}
@@ -99,6 +99,12 @@ func Run(ctx context.Context, opts RunOptions) error {
 			}
 		}()
 		go events.Run(ctx)
+		closeDetection, err := detectFrom(ctx, cfg, events, config, index)
+		if err != nil {
+			return err
+		}
+		defer closeDetection()
+		defer cancel()
 		handlers[auditPath] = events.Webhook(cfg.Audit.RequestSize.Value())
 		if cfg.Audit.APIListen != "" {
 			if api, err = auditQuestions(ctx, events, client); err != nil {
