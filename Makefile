@@ -13,7 +13,7 @@ BUILD   := go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 TOOL    := go tool -modfile=tools/go.mod
 
 .DEFAULT_GOAL := build
-.PHONY: help build serve kubectl test test-race lint generate conformance oracle-gatekeeper oracle-duckdb bench-audit bench-authz bench-policy bench-serve dist clean
+.PHONY: help build serve kubectl test test-race lint generate conformance oracle-gatekeeper oracle-duckdb bench-audit bench-authz bench-policy bench-serve attack dist clean
 
 help: ## Show this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -32,7 +32,7 @@ kubectl: ## Build bin/kubectl, of the same Kubernetes release
 # packages drive the program as a process of its own. authz/rbac and policy/cel are in
 # both: without the detector they compare many times as much.
 GATES := . ./api/... ./admission/... ./audit/... ./authn/... ./authz/... ./check/... ./cluster/... ./detect/... ./gate/... ./attach/... ./policy/... ./secret/... ./serve/pki/... ./telemetry/... ./internal/auditid/... ./internal/version/... ./internal/filewatch/... ./internal/glob/... ./deploy/... ./test/leaks
-E2E   := ./authz/rbac ./policy/cel ./internal/cli/... ./serve ./test/e2e/... ./test/bench/...
+E2E   := ./authz/rbac ./policy/cel ./internal/cli/... ./serve ./test/e2e/... ./test/bench/... ./test/attack/...
 
 # What the servers of the end-to-end tests have said, for test/leaks.
 KEPT  := $(CURDIR)/dist/kept
@@ -86,6 +86,11 @@ bench-policy: build ## The policy gate beside Gatekeeper, and through API server
 	go -C test/oracle/gatekeeper build -o $(CURDIR)/dist/gatekeeper-oracle .
 	GOBIN=$(CURDIR)/dist go install github.com/open-policy-agent/gatekeeper/v3@v3.23.1
 	go run ./test/bench/policy -gatehouse bin/gatehouse -client dist/gatekeeper-oracle -webhook dist/gatekeeper $(BENCH_FLAGS)
+
+attack: build ## Attack gatehouse serve, and play ordinary days, against the detection rules (part of make test)
+	@./test/setup
+	GATEHOUSE_BIN=$(CURDIR)/bin/gatehouse go test -count=1 ./test/attack/ordinary
+	GATEHOUSE_BIN=$(CURDIR)/bin/gatehouse go test -count=1 -v -run TestAttacks ./test/attack $(ATTACK_FLAGS)
 
 bench-serve: build ## Side by side with a stock kube-apiserver and etcd; writes docs/performance.md
 	go run ./test/bench/serve -gatehouse bin/gatehouse $(BENCH_FLAGS)
