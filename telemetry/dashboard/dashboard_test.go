@@ -23,7 +23,9 @@ type shown struct {
 			RefID, Expr, LegendFormat string
 		}
 	}
-	Templating struct{ List []struct{ Name, Query string } }
+	Templating struct {
+		List []struct{ Name, Query string }
+	}
 }
 
 func TestDashboards(t *testing.T) {
