@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	auditinternal "k8s.io/apiserver/pkg/apis/audit"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
+	upstream "k8s.io/apiserver/pkg/audit"
 	logbackend "k8s.io/apiserver/plugin/pkg/audit/log"
 	"k8s.io/klog/v2"
 
@@ -167,5 +169,71 @@ func TestRedactingBeforeUpstreamsLog(t *testing.T) {
 	plain := &auditinternal.Event{ResponseStatus: &metav1.Status{Message: "m", Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{Message: "https://a:" + planted + "@h"}}}}}
 	if got := Redacted(redactor(), plain).ResponseStatus.Details.Causes; len(got) != 1 || strings.Contains(got[0].Message, planted) {
 		t.Errorf("%+v", got)
+	}
+}
+
+// careless is a log that changes what it was given, as upstream's does that cuts long ones.
+type careless struct {
+	upstream.Backend
+	answer bool
+	down   int
+}
+
+func (c *careless) ProcessEvents(events ...*auditinternal.Event) bool {
+	ok := c.Backend.ProcessEvents(events...)
+	for _, e := range events {
+		e.Annotations["audit.k8s.io/truncated"] = "true"
+		e.RequestObject, e.RequestURI = nil, ""
+	}
+	return ok && c.answer
+}
+
+func (c *careless) Shutdown() { c.down++ }
+
+// TestLogAndStoreHaveWhatTheyHadApart redacts once for both, and each has what it had of
+// two backends that redacted by themselves.
+func TestLogAndStoreHaveWhatTheyHadApart(t *testing.T) {
+	events := func() []*auditinternal.Event {
+		yaml := secretEvent()
+		yaml.Verb, yaml.RequestObject = "patch", &runtime.Unknown{Raw: []byte("kind: Secret\ndata: {a: " + planted + "}\n"), ContentType: runtime.ContentTypeJSON}
+		all := []*auditinternal.Event{secretEvent(), nil, yaml, {AuditID: "empty", Annotations: map[string]string{}}, secretEvent()}
+		for _, e := range all {
+			if e != nil {
+				e.StageTimestamp = metav1.NewMicroTime(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))
+			}
+		}
+		return all
+	}
+	var apartLog, log bytes.Buffer
+	file := func(to *bytes.Buffer) upstream.Backend {
+		return logbackend.NewBackend(to, logbackend.FormatJson, auditv1.SchemeGroupVersion)
+	}
+	apart, together := &sink{}, &sink{}
+	careful := &careless{Backend: file(&log), answer: true}
+	b := New(Options{Sink: together, Redactor: redactor(), Log: careful})
+	if !upstream.Union(Redacting(redactor(), file(&apartLog)), New(Options{Sink: apart, Redactor: redactor()})).ProcessEvents(events()...) || !b.ProcessEvents(events()...) {
+		t.Fatal("not kept")
+	}
+	if apartLog.String() != log.String() || log.Len() == 0 || strings.Contains(log.String(), planted) {
+		t.Errorf("the log holds\n%s\nand held\n%s", log.String(), apartLog.String())
+	}
+	if !reflect.DeepEqual(apart.events, together.events) || len(together.events) != 4 {
+		t.Errorf("kept %+v, and before %+v", together.events, apart.events)
+	}
+	// What one of them does not take is said, and the other has it.
+	careful.answer = false
+	if b.ProcessEvents(secretEvent()) || len(together.events) != 5 || b.Lost() != 0 {
+		t.Error("an event that was not logged was answered for, or not kept")
+	}
+	careful.answer, together.err = true, errors.New("disk full")
+	before := log.Len()
+	if b.ProcessEvents(secretEvent()) || b.Lost() != 1 || log.Len() == before {
+		t.Error("an event that was not kept was answered for, or not logged")
+	}
+	if b.String() != "gatehouse,redacted<log>" || b.Run(nil) != nil {
+		t.Error(b.String())
+	}
+	if b.Shutdown(); careful.down != 1 {
+		t.Error("the log was not shut down")
 	}
 }

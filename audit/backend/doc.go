@@ -2,9 +2,8 @@
 // upstream's over an audit.Sink, and one that redacts before another backend.
 //
 //	redactor := redact.New(redact.Options{Key: key})
-//	store := backend.New(backend.Options{Sink: sink, Redactor: redactor, Source: "serve"})
-//	log := backend.Redacting(redactor, jsonLog) // so that the log file holds no secret
-//	config.AuditBackend = upstream.Union(log, store)
+//	config.AuditBackend = backend.New(backend.Options{Sink: sink, Redactor: redactor, Source: "serve", Log: jsonLog})
+//	config.AuditBackend = backend.Redacting(redactor, jsonLog) // where there is no store
 //
 // Invariants:
 //   - ProcessEvents returns true once the Sink has acknowledged every event, which is

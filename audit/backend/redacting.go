@@ -2,12 +2,14 @@ package backend
 
 import (
 	"fmt"
+	"maps"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	auditinternal "k8s.io/apiserver/pkg/apis/audit"
 	upstream "k8s.io/apiserver/pkg/audit"
 
+	"github.com/gatehouse-io/gatehouse/audit"
 	"github.com/gatehouse-io/gatehouse/audit/record"
 	"github.com/gatehouse-io/gatehouse/audit/redact"
 )
@@ -43,8 +45,14 @@ func (b *redacting) String() string { return fmt.Sprintf("redacted<%s>", b.Backe
 func Redacted(r *redact.Redactor, e *auditinternal.Event) *auditinternal.Event {
 	flat := record.FromInternal(e)
 	r.Event(flat)
+	return cleaned(e, flat)
+}
+
+// cleaned is an event with what a flat one says of it that was redacted. It has annotations
+// of its own: upstream's backends add to them.
+func cleaned(e *auditinternal.Event, flat *audit.Event) *auditinternal.Event {
 	clean := *e
-	clean.RequestURI, clean.UserAgent, clean.Annotations = flat.URI, flat.UserAgent, flat.Annotations
+	clean.RequestURI, clean.UserAgent, clean.Annotations = flat.URI, flat.UserAgent, maps.Clone(flat.Annotations)
 	clean.RequestObject = unknown(e.RequestObject, flat.Request)
 	clean.ResponseObject = unknown(e.ResponseObject, flat.Response)
 	if o := e.ObjectRef; o != nil && o.Name != flat.Name {

@@ -195,17 +195,13 @@ func (t *Trail) Webhook(maxBody int64) http.Handler {
 // Backend is for an API server: it keeps its events, and redacts them for log, which
 // is a backend of upstream's or nil.
 func (t *Trail) Backend(log upstream.Backend) upstream.Backend {
-	var all []upstream.Backend
-	if log != nil {
-		all = append(all, backend.Redacting(t.redactor, log))
+	switch {
+	case t.store != nil || t.tap != nil:
+		return backend.New(backend.Options{Sink: t, Redactor: t.redactor, Source: t.options.Source, Log: log})
+	case log != nil:
+		return backend.Redacting(t.redactor, log)
 	}
-	if t.store != nil || t.tap != nil {
-		all = append(all, backend.New(backend.Options{Sink: t, Redactor: t.redactor, Source: t.options.Source}))
-	}
-	if len(all) == 0 {
-		return nil
-	}
-	return upstream.Union(all...)
+	return nil
 }
 
 // Run copies to where the settings say, until ctx ends. It is called once.
