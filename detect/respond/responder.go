@@ -41,7 +41,7 @@ const (
 	mostWaiting = 256
 	mostObjects = 100
 	// sweepEvery is how often it is looked for what has ended.
-	sweepEvery = 30 * time.Second
+	sweepEvery = 15 * time.Second
 	// callLimit bounds what is asked of the API server for one response.
 	callLimit = 10 * time.Second
 	// remembered is how long it is remembered what was done.
