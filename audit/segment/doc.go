@@ -19,6 +19,9 @@
 //   - A text that is not UTF-8 has U+FFFD in place of what is not: one such event would
 //     make a file unreadable to engines that are strict about it.
 //
+// Files are joined (Join) by copying their row groups; those of different files may then
+// overlap in time, and a Scan merges them. A Tally counts by columns, and makes no events.
+//
 // A Scan reads the columns of the filter first, and of those only the pages of the time
 // that is asked for. A pattern is held against each entry of a dictionary once, not
 // against each row. Bloom filters on audit_id, user_name and name pass over a row group
@@ -26,7 +29,7 @@
 // where they are asked for.
 //
 // Invariants:
-//   - A Scan yields what audit.Memory yields of the same events.
+//   - A Scan yields what audit.Memory yields of the same events, of a joined file too.
 //   - A file that is damaged or hostile gives an error that names the column and what is
 //     wrong with it, never a panic, and never an allocation that the file's size does not
 //     account for, times a bound.

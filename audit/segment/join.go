@@ -21,6 +21,14 @@ const magic = "PAR1"
 // written anew.
 var ErrApart = errors.New("segments cannot be joined as they are")
 
+// ChangedError says that a file that was to be joined has another digest.
+type ChangedError struct {
+	// File is which of them, from 0.
+	File int
+}
+
+func (e *ChangedError) Error() string { return fmt.Sprintf("file %d is not what was sealed", e.File) }
+
 // Join writes several files as one, by copying their row groups: nothing of them is
 // unpacked. They come in order of time, and the times of one may overlap those of the
 // next as far as the row groups at their ends do; no event is in two of them. Each file
@@ -38,7 +46,7 @@ func Join(ctx context.Context, w io.Writer, files []*Segment, digests []Digest) 
 	for i, s := range files {
 		err := context.Cause(ctx)
 		if err == nil {
-			err = j.add(s, digests[i])
+			err = j.add(i, s, digests[i])
 		}
 		if err != nil {
 			return Info{}, fmt.Errorf("join segments: %w", err)
@@ -114,7 +122,7 @@ func (g *group) times() (first, last int64, ok bool) {
 }
 
 // add copies the row groups of a file, and notes where they are now.
-func (j *join) add(s *Segment, digest Digest) error {
+func (j *join) add(at int, s *Segment, digest Digest) error {
 	meta, err := s.footer()
 	if err != nil {
 		return err
@@ -137,7 +145,7 @@ func (j *join) add(s *Segment, digest Digest) error {
 		return err
 	}
 	if Digest(sum.Sum(nil)) != digest {
-		return errors.New("one of them is not what was sealed")
+		return &ChangedError{File: at}
 	}
 	for i := range meta.RowGroups {
 		g := &meta.RowGroups[i]

@@ -13,8 +13,9 @@ import (
 	"github.com/gatehouse-io/gatehouse/audit/store/wal"
 )
 
-// largestRequest is where the memory of a request is not kept for the next.
-const largestRequest = 1 << 20
+// largestRequest is where the memory of a request is not kept for the next. An import
+// appends some megabytes at once.
+const largestRequest = 4 << 20
 
 var requests = sync.Pool{New: func() any { return &request{done: make(chan error, 1)} }}
 

@@ -17,7 +17,7 @@
 // after Append has returned. When a part of the log has enough events, bytes or age, it is
 // closed, and another goroutine, the sealer, makes a segment of it (package segment),
 // sorted and without duplicates. A third, the keeper, deletes what is too old or too much
-// and makes large segments of neighbours that are small.
+// and makes large segments of neighbours that are small, by copying where that can be.
 //
 // # What is where
 //

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -37,6 +38,9 @@ func (s *Store) join(ctx context.Context, run []chain.Link) (*newSegment, error)
 	}
 	return s.write(ctx, func(ctx context.Context, to io.Writer) (segment.Info, *catalog.Summary, error) {
 		info, err := segment.Join(ctx, to, files, digests)
+		if changed, ok := errors.AsType[*segment.ChangedError](err); ok {
+			err = fmt.Errorf("segment %s is not what was sealed; `gatehouse audit repair` sets it aside: %w", run[changed.File].Segment, err)
+		}
 		return info, summary, err
 	})
 }

@@ -118,7 +118,7 @@ func TestJoinRefusesWhatWasChanged(t *testing.T) {
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Upkeep(t.Context()); err == nil || !strings.Contains(err.Error(), "not what was sealed") {
+	if err := s.Upkeep(t.Context()); err == nil || !strings.Contains(err.Error(), s.manifest.live[0].Segment+" is not what was sealed") {
 		t.Errorf("compacted: %v", err)
 	}
 	if len(s.manifest.live) != 2 || len(log) == 0 {

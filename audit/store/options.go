@@ -103,10 +103,10 @@ type Options struct {
 func (o *Options) setDefaults() {
 	setDefault(&o.MaxPending, 16<<20)
 	setDefault(&o.SegmentEvents, 1<<17)
-	setDefault(&o.SegmentBytes, 32<<20)
+	setDefault(&o.SegmentBytes, 20<<20)
 	setDefault(&o.SegmentAge, 5*time.Minute)
 	setDefault(&o.CompactEvents, 1_000_000)
-	setDefault(&o.joinEvents, 1<<15)
+	setDefault(&o.joinEvents, 1<<14)
 	setDefault(&o.OpenSegments, 64)
 	setDefault(&o.MaxNames, 256)
 	if o.Clock == nil {

@@ -126,20 +126,14 @@ func (b *Builder) Add(e *audit.Event) {
 	if e.AsUser != "" {
 		f[Users].add(e.AsUser)
 	}
-	for _, g := range e.Groups {
-		f[Groups].add(g)
-	}
-	for _, g := range e.AsGroups {
-		f[Groups].add(g)
-	}
+	f[Groups].addAll(e.Groups)
+	f[Groups].addAll(e.AsGroups)
 	f[Verbs].add(e.Verb)
 	f[Namespaces].add(e.Namespace)
 	f[Stages].add(e.Stage)
 	f[Sources].add(e.Source)
 	f[UserAgents].add(e.UserAgent)
-	for _, ip := range e.SourceIPs {
-		f[IPs].add(ip)
-	}
+	f[IPs].addAll(e.SourceIPs)
 	if r := [3]string{e.APIGroup, e.Resource, e.Subresource}; r != b.lastResource || f[Resources].values == nil {
 		f[Resources].add(ResourceFact(e.APIGroup, e.Resource, e.Subresource))
 		b.lastResource = r
