@@ -234,6 +234,10 @@ func TestRateLimit(t *testing.T) {
 		if got := len(f.got); got < 11 || got > 20 {
 			t.Errorf("%d messages", got)
 		}
+		// What is gravest overtakes what waits: it is in the first message after the burst.
+		if words := f.got[10]; !strings.HasPrefix(words, "firing new 199 x1, firing new last x1") {
+			t.Errorf("after the burst comes %s", words)
+		}
 		for i := 10; i < len(f.when); i++ {
 			if took := f.when[i].Sub(f.when[i-1]); took < 10*time.Second {
 				t.Errorf("message %d comes after %v", i, took)

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 	"github.com/gatehouse-io/gatehouse/detect"
 )
 
@@ -48,6 +49,9 @@ func anything(t *testing.T, random *rand.Rand) {
 		default:
 			was.Count++
 			was.Last = time.Now()
+			if random.IntN(10) == 0 {
+				was.Severity = []v1alpha1.DetectionSeverity{v1alpha1.SeverityLow, v1alpha1.SeverityHigh, v1alpha1.SeverityCritical}[random.IntN(3)]
+			}
 		}
 		if what == detect.Over {
 			delete(open, name)

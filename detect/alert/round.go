@@ -198,7 +198,7 @@ func (d *Dispatcher) enqueue(all []*telling) {
 			for i := range t.alerts {
 				a := &t.alerts[i]
 				if body := bodies[a]; body != nil {
-					items = append(items, queue.Item{Level: rank(a.Finding.Severity), Key: fmt.Sprint(a.Finding.Fingerprint, a.Finding.First.UnixNano()), Last: a.Status == Resolved, Body: body})
+					items = append(items, queue.Item{Level: rank(a.Finding.Severity), Key: a.Finding.Fingerprint, Last: a.Status == Resolved, Body: body})
 				}
 			}
 		}

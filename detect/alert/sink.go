@@ -12,7 +12,8 @@ import (
 type Sink interface {
 	// Traits are the same whenever they are asked for.
 	Traits() Traits
-	// Send sends Alerts, at most as many as Traits.Batch, the oldest first. Where it
+	// Send sends Alerts, at most as many as Traits.Batch, the gravest first and of those
+	// the oldest; those of one Finding come in their order. Where it
 	// returns an error all of them are sent again, unless that is a RefusedError: then
 	// each is sent alone, and one that is refused alone is dropped, and counted. A
 	// LaterError says how long to wait. No error has a secret in it.

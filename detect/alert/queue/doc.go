@@ -3,7 +3,7 @@
 //
 //	q, err := queue.Open(path, queue.Options{Most: 10000})
 //	err = q.Add(queue.Item{Level: 3, Body: body})       // on the disk when it returns
-//	items, err := q.Next(20)                            // the oldest; they stay
+//	items, err := q.Next(20)                            // the gravest; they stay
 //	... // sent
 //	err = q.Done(items...)                              // now they go
 //

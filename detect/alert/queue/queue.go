@@ -11,13 +11,13 @@ import (
 
 // Item is something that waits.
 type Item struct {
-	// Level is how much it matters, from 0 to 4.
+	// Level is how much it matters, from 0 to 4: what matters most is handed out first.
 	Level int
-	// Key names what it speaks of; an Item that is added takes the place of one with the
-	// same Key that nobody has been handed yet. Empty is for one that stands alone.
+	// Key names what it speaks of: Items with the same are handed out in their order,
+	// whatever their Levels; and one that is added takes the place of the newest where
+	// nobody has been handed that yet. Empty is for one that stands alone.
 	Key string
-	// Last says that what comes later with its Key speaks of something else, and that it
-	// takes nobody's place.
+	// Last says that it takes nobody's place, and nobody takes its.
 	Last bool
 	// Body is JSON.
 	Body json.RawMessage
@@ -50,8 +50,8 @@ type Queue struct {
 	// each is in it.
 	order    [levels]*list.List
 	elements map[uint64]*list.Element
-	// keys are the Items whose place another can take.
-	keys map[string]uint64
+	// keys are those of what waits.
+	keys map[string]chain
 	// busy are those that were handed out.
 	busy    map[uint64]bool
 	next    uint64
@@ -64,6 +64,12 @@ type waiting struct {
 	meta
 }
 
+// chain is what waits with one Key. All of it is of one level, so that it stays in order.
+type chain struct {
+	newest uint64
+	count  int
+}
+
 // Open opens a Queue, with what it had.
 func Open(path string, o Options) (*Queue, error) {
 	if o.Most == 0 {
@@ -73,7 +79,7 @@ func Open(path string, o Options) (*Queue, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := &Queue{journal: journal, most: o.Most, elements: map[uint64]*list.Element{}, keys: map[string]uint64{}, busy: map[uint64]bool{}, next: 1, more: make(chan struct{}, 1)}
+	q := &Queue{journal: journal, most: o.Most, elements: map[uint64]*list.Element{}, keys: map[string]chain{}, busy: map[uint64]bool{}, next: 1, more: make(chan struct{}, 1)}
 	for i := range q.order {
 		q.order[i] = list.New()
 	}
@@ -94,12 +100,8 @@ func Open(path string, o Options) (*Queue, error) {
 
 func (q *Queue) insert(w waiting) {
 	q.elements[w.id] = q.order[w.Level].PushBack(w)
-	switch {
-	case w.Key == "":
-	case w.Last:
-		delete(q.keys, w.Key)
-	default:
-		q.keys[w.Key] = w.id
+	if w.Key != "" {
+		q.keys[w.Key] = chain{w.id, q.keys[w.Key].count + 1}
 	}
 }
 
@@ -112,8 +114,10 @@ func (q *Queue) remove(id uint64) bool {
 	q.order[w.Level].Remove(element)
 	delete(q.elements, id)
 	delete(q.busy, id)
-	if q.keys[w.Key] == id {
+	if c := q.keys[w.Key]; c.count == 1 {
 		delete(q.keys, w.Key)
+	} else if c.count > 1 {
+		q.keys[w.Key] = chain{c.newest, c.count - 1}
 	}
 	return true
 }
@@ -141,26 +145,23 @@ func (q *Queue) Add(items ...Item) error {
 	defer q.mu.Unlock()
 	var errs []error
 	var records []Record
+	var gone []uint64
 	for _, it := range items {
 		if it.Level < 0 || it.Level >= levels || !json.Valid(it.Body) {
 			errs = append(errs, fmt.Errorf("add to queue: level %d, or a body that is no JSON", it.Level))
 			continue
 		}
-		m := meta{it.Level, it.Key, it.Last}
-		text, err := json.Marshal(m)
+		w, replaced := q.place(meta{it.Level, it.Key, it.Last})
+		if replaced != 0 {
+			gone = append(gone, replaced)
+		}
+		text, err := json.Marshal(w.meta)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("add to queue: %w", err))
-			continue
 		}
-		id, there := q.keys[it.Key]
-		if !there || it.Last || q.busy[id] || q.elements[id].Value.(waiting).Level != it.Level {
-			id = q.next
-			q.next++
-			q.insert(waiting{id, m})
-		}
-		records = append(records, Record{ID: id, Meta: text, Body: it.Body})
+		records = append(records, Record{ID: w.id, Meta: text, Body: it.Body})
 	}
-	gone := q.shed()
+	gone = append(gone, q.shed()...)
 	records = slices.DeleteFunc(records, func(r Record) bool { return q.elements[r.ID] == nil })
 	errs = append(errs, q.journal.Put(records...))
 	if len(gone) > 0 {
@@ -168,6 +169,29 @@ func (q *Queue) Add(items ...Item) error {
 	}
 	q.wake()
 	return errors.Join(errs...)
+}
+
+// place finds the place of what is added: a new one, or that of the newest with its Key.
+// Where that matters less, and is alone, it goes.
+func (q *Queue) place(m meta) (w waiting, replaced uint64) {
+	c, there := q.keys[m.Key]
+	if there {
+		newest, ok := q.elements[c.newest]
+		switch {
+		case !ok: // it was dropped, and what is older was not
+		case newest.Value.(waiting).Last || m.Last || q.busy[c.newest]:
+			m.Level = newest.Value.(waiting).Level
+		case c.count == 1 && m.Level > newest.Value.(waiting).Level:
+			q.remove(c.newest)
+			replaced = c.newest
+		default:
+			return newest.Value.(waiting), 0
+		}
+	}
+	w = waiting{q.next, m}
+	q.next++
+	q.insert(w)
+	return w, replaced
 }
 
 // wake lets whoever waits for More go on, where there is something.
@@ -184,37 +208,27 @@ func (q *Queue) wake() {
 // More has something where there may be more to do.
 func (q *Queue) More() <-chan struct{} { return q.more }
 
-// Next hands out the oldest items. They stay in the Queue, until Done removes them, or
+// Next hands out the items that matter most, and of those the oldest. They stay in the Queue, until Done removes them, or
 // Back takes them back. What cannot be read is dropped, and in the error.
 func (q *Queue) Next(most int) (items []Item, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	var front [levels]*list.Element
-	for level := range q.order {
-		front[level] = q.order[level].Front()
-	}
 	var errs []error
-	for len(items) < most {
-		oldest := -1
-		for level, e := range front {
-			if e != nil && (oldest < 0 || e.Value.(waiting).id < front[oldest].Value.(waiting).id) {
-				oldest = level
+	for level := levels - 1; level >= 0; level-- {
+		var next *list.Element
+		for e := q.order[level].Front(); e != nil && len(items) < most; e = next {
+			next = e.Next()
+			w := e.Value.(waiting)
+			body, _, err := q.journal.Read(w.id)
+			if err != nil {
+				q.remove(w.id)
+				q.dropped++
+				errs = append(errs, err, q.journal.Remove(w.id))
+				continue
 			}
+			q.busy[w.id] = true
+			items = append(items, Item{w.Level, w.Key, w.Last, body, w.id})
 		}
-		if oldest < 0 {
-			break
-		}
-		w := front[oldest].Value.(waiting)
-		front[oldest] = front[oldest].Next()
-		body, _, err := q.journal.Read(w.id)
-		if err != nil {
-			q.remove(w.id)
-			q.dropped++
-			errs = append(errs, err, q.journal.Remove(w.id))
-			continue
-		}
-		q.busy[w.id] = true
-		items = append(items, Item{w.Level, w.Key, w.Last, body, w.id})
 	}
 	return items, errors.Join(errs...)
 }

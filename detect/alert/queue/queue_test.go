@@ -60,19 +60,19 @@ func TestQueue(t *testing.T) {
 	q := open(t, path, 4)
 	add(t, q, item(1, "", "a"), item(4, "", "b"), item(1, "", "c"), item(2, "", "d"))
 	got, _ := texts(t, q, 2)
-	want(t, got, "a", "b")
+	want(t, got, "b", "d")
 	q.Close()
 
 	q = open(t, path, 4) // what was handed out and not done is there
 	got, items := texts(t, q, 10)
-	want(t, got, "a", "b", "c", "d")
-	if err := q.Done(items[1]); err != nil {
+	want(t, got, "b", "d", "a", "c")
+	if err := q.Done(items[0]); err != nil {
 		t.Fatal(err)
 	}
 	q.Back(items...)
 	add(t, q, item(3, "", "e"), item(0, "", "f"), item(1, "", "g"))
 	got, _ = texts(t, q, 10)
-	want(t, got, "c", "d", "e", "g")
+	want(t, got, "e", "d", "c", "g")
 	if q.Dropped() != 2 || q.Len() != 4 {
 		t.Errorf("dropped %d of %d", q.Dropped(), q.Len())
 	}
@@ -84,7 +84,7 @@ func TestLeastSevereGoesFirst(t *testing.T) {
 		add(t, q, item(level, "", fmt.Sprint(level, ".", i)))
 	}
 	got, _ := texts(t, q, 10)
-	want(t, got, "4.2", "3.4", "4.6")
+	want(t, got, "4.2", "4.6", "3.4")
 	// What is handed out is not taken away; the newest goes instead.
 	add(t, q, item(0, "", "late"))
 	if q.Len() != 3 || q.Dropped() != 5 {
@@ -110,6 +110,27 @@ func TestTakingAPlace(t *testing.T) {
 	want(t, got, "x2", "y2", "x4", "x over", "x anew 3")
 }
 
+// TestOrderOfAKey holds that what is graver overtakes others, and never what came before
+// it of the same.
+func TestOrderOfAKey(t *testing.T) {
+	q := open(t, filepath.Join(t.TempDir(), "q"), 10)
+	over := item(4, "x", "x over")
+	over.Last = true
+	add(t, q, item(0, "y", "y1"), item(1, "x", "x1"), over, item(4, "x", "x anew"), item(4, "y", "y2"), item(2, "y", "y3"), item(3, "z", "z1"))
+	got, items := texts(t, q, 10)
+	want(t, got, "y3", "z1", "x1", "x over", "x anew")
+	add(t, q, item(4, "x", "x newer"), item(4, "z", "z2")) // while they are sent
+	q.Back(items...)
+	got, items = texts(t, q, 10)
+	want(t, got, "y3", "z1", "z2", "x1", "x over", "x anew", "x newer")
+	if err := q.Done(items...); err != nil || q.Len() != 0 || len(q.keys) != 0 {
+		t.Errorf("%v: %d wait, %d keys", err, q.Len(), len(q.keys))
+	}
+	add(t, q, item(1, "x", "x1"))
+	got, _ = texts(t, q, 10)
+	want(t, got, "x1")
+}
+
 // TestQueueIsAList holds a Queue against a list, with anything happening in any order.
 func TestQueueIsAList(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "q")
@@ -128,6 +149,7 @@ func TestQueueIsAList(t *testing.T) {
 			q.Close()
 			q = open(t, path, 20)
 		case 1, 2, 3:
+			slices.SortStableFunc(list, func(a, b one) int { return b.level - a.level })
 			got, items := texts(t, q, 1+random.IntN(5))
 			for i, text := range got {
 				if text != list[i].text {
