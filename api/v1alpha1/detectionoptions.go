@@ -161,8 +161,8 @@ type ResponseOptions struct {
 	// Duration is when what was made ends. Default: 15m.
 	Duration *metav1.Duration `json:"duration,omitempty"`
 
-	// Privileged lets members of system:masters, nodes and the control plane be stopped
-	// too. Default: false.
+	// Privileged lets members of system:masters and gatehouse:admins, nodes and the
+	// control plane be stopped too. Default: false.
 	Privileged bool `json:"privileged,omitempty"`
 
 	// Rules are those that something is done for. Default: none.

@@ -88,7 +88,7 @@ var attachFieldDocs = map[string]string{
 	"detection.response":                               "These settings say what is done to who a finding is about.",
 	"detection.response.mode":                          "mode is Off, DryRun (what would be done is logged and told) or Enforce.\nDefault: Off.",
 	"detection.response.duration":                      "duration is when what was made ends. Default: 15m.",
-	"detection.response.privileged":                    "privileged lets members of system:masters, nodes and the control plane be stopped\ntoo. Default: false.",
+	"detection.response.privileged":                    "privileged lets members of system:masters and gatehouse:admins, nodes and the\ncontrol plane be stopped too. Default: false.",
 	"detection.response.rules":                         "rules are those that something is done for. Default: none.",
 	"detection.response.rules[].rule":                  "rule by name.",
 	"detection.response.rules[].create":                "create is Revocation (the subject's credential is refused) or Guard (the subject\nmay do nothing). Default: Guard.",

@@ -15,9 +15,9 @@
 // it was, why, and until when. What has ended is deleted, while the mode is Enforce.
 //
 // Invariants:
-//   - Members of system:masters, nodes, the control plane and its controllers, and the
-//     server itself are left alone, unless the settings say otherwise; the server itself
-//     always is. So is who has no name.
+//   - Members of system:masters and gatehouse:admins, nodes, the control plane and its
+//     controllers are left alone, unless the settings say otherwise. The server itself
+//     always is, and so is who has no name.
 //   - There are never more than a hundred objects at a time: rules that fire at everybody
 //     shut out nobody else.
 //   - A Finding that is older than what would be made lasts is left alone.

@@ -30,6 +30,9 @@ const (
 
 const expiresForm = "20060102T150405Z"
 
+// adminsGroup is that of the administrator whom gatehouse serve makes.
+const adminsGroup = "gatehouse:admins"
+
 // nobodyToStop is why a Finding's subject is left alone; empty where it is not.
 func nobodyToStop(s *detect.Subject, own []string, privileged bool) string {
 	name := s.User
@@ -43,6 +46,8 @@ func nobodyToStop(s *detect.Subject, own []string, privileged bool) string {
 		return ""
 	case slices.Contains(s.Groups, user.SystemPrivilegedGroup):
 		return name + " is a member of " + user.SystemPrivilegedGroup
+	case slices.Contains(s.Groups, adminsGroup):
+		return name + " is an administrator of Gatehouse"
 	case slices.Contains(s.Groups, user.NodesGroup) || strings.HasPrefix(name, "system:node:"):
 		return name + " is a node"
 	case account(metav1.NamespaceSystem), strings.HasPrefix(name, "system:") && !strings.HasPrefix(name, "system:serviceaccount:"):

@@ -158,6 +158,7 @@ func TestWhoIsLeftAlone(t *testing.T) {
 		always  bool // whatever the settings say
 	}{
 		"a master":         {finding("guard", "admin", "system:masters"), false},
+		"an administrator": {finding("guard", "gatehouse:admin", "gatehouse:admins"), false},
 		"a node":           {finding("guard", "system:node:a", "system:nodes"), false},
 		"a node by name":   {finding("guard", "system:node:a"), false},
 		"the scheduler":    {finding("guard", "system:kube-scheduler"), false},
