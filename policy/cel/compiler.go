@@ -1,8 +1,10 @@
 package cel
 
 import (
+	"context"
 	"fmt"
 
+	"github.com/google/cel-go/common/types"
 	v1 "k8s.io/api/admissionregistration/v1"
 	plugincel "k8s.io/apiserver/pkg/admission/plugin/cel"
 	"k8s.io/apiserver/pkg/admission/plugin/policy/validating"
@@ -95,7 +97,7 @@ func (c *Compiler) compile(rules Rules, see visible) (*Program, []Fault) {
 		annotations[i] = &validating.AuditAnnotationCondition{Key: a.Key, ValueExpression: a.ValueExpression}
 	}
 	checks := s.conditions("validations[%d].expression", validations, see.rules)
-	p := &Program{budget: celconfig.RuntimeCELCostBudget, plain: newPlain(&rules, matcher, s.compiled, s.CompositedCompiler), validator: validating.NewValidator(
+	p := &Program{budget: celconfig.RuntimeCELCostBudget, plain: newPlain(&rules, matcher, s.compiled, s.variables), validator: validating.NewValidator(
 		checks, matcher,
 		s.conditions("auditAnnotations[%d].valueExpression", annotations, see.rules),
 		s.conditions("validations[%d].messageExpression", messages, see.messages),
@@ -108,6 +110,8 @@ type scope struct {
 	*plugincel.CompositedCompiler
 	declared plugincel.OptionalVariableDeclarations
 	faults   []Fault
+	// variables are those of the rules; nil where they have none.
+	variables *variableSet
 	// compiled are the conditions that were compiled last.
 	compiled []plugincel.CompilationResult
 }
@@ -124,12 +128,15 @@ func (c *Compiler) scope(variables []v1.Variable, declared plugincel.OptionalVar
 		return s, err
 	}
 	s.CompositedCompiler = own
+	s.variables = &variableSet{names: map[string]int{}}
 	for i, v := range variables {
 		result := own.CompileAndStoreVariable(&validating.Variable{Name: v.Name, Expression: v.Expression}, s.declared, environment.StoredExpressions)
 		if result.Error != nil {
 			s.fault(fmt.Sprintf("variables[%d].expression", i), result.Error)
 		}
+		s.variables.add(v.Name, result)
 	}
+	s.variables.typeOf, _ = own.CreateContext(context.Background()).Variables(nil).Type().(*types.Type)
 	return s, nil
 }
 

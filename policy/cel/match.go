@@ -1,6 +1,7 @@
 package cel
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -21,6 +22,9 @@ type criteria struct {
 	// namespacesErr and objectsErr are what is wrong with the selectors. Upstream
 	// says so when a request matches in all else.
 	namespacesErr, objectsErr error
+	// text is resources written down, which tells those that are alike; empty where they
+	// cannot be written.
+	text string
 }
 
 var _ matching.MatchCriteria = &criteria{}
@@ -29,6 +33,9 @@ func newCriteria(resources *v1.MatchResources) *criteria {
 	c := &criteria{resources: *resources}
 	c.namespaces, c.namespacesErr = metav1.LabelSelectorAsSelector(resources.NamespaceSelector)
 	c.objects, c.objectsErr = metav1.LabelSelectorAsSelector(resources.ObjectSelector)
+	if text, err := json.Marshal(resources); err == nil {
+		c.text = string(text)
+	}
 	return c
 }
 
@@ -75,8 +82,22 @@ func (p *pair) matchesPolicy(v *view) (m matched, ok bool, err error) {
 	if p.policy == nil {
 		return m, false, errNoConstraints
 	}
+	// Most policies are for the same resources, and come one after the other.
+	if l := &v.last; l.criteria != nil && l.server == p.server && l.criteria.text != "" && l.criteria.text == p.policy.text {
+		return l.matched, l.ok, l.err
+	}
 	ok, m.resource, m.kind, err = v.matcher.Matches(&v.attributes, v.interfaces(p.server), p.policy)
+	v.last = lastMatch{p.policy, p.server, m, ok, err}
 	return m, ok, err
+}
+
+// lastMatch is what a view's matcher said last.
+type lastMatch struct {
+	criteria *criteria
+	server   *server
+	matched  matched
+	ok       bool
+	err      error
 }
 
 // matchesBinding reports whether the binding is for a request of its policy.

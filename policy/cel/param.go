@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 
+	"github.com/google/cel-go/common/types/ref"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -16,6 +17,10 @@ import (
 type param struct {
 	unstructured.Unstructured
 	content map[string]any
+	// value is what CEL makes of it, and parameters the variable params of templates:
+	// of constraints, whose content does not change.
+	value      ref.Val
+	parameters computed
 }
 
 var _ runtime.Object = &param{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/google/cel-go/common/types/ref"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -24,6 +25,8 @@ type shown struct {
 	resource  schema.GroupVersionResource
 	namespace *corev1.Namespace
 	values    map[string]any
+	// anyObject is the variable of all templates.
+	anyObject computed
 }
 
 // show is the values for policies that match a request as a resource.
@@ -53,7 +56,7 @@ func (v *view) show(versioned *admission.VersionedAttributes, resource schema.Gr
 		values[plugincel.AuthorizerVarName] = library.NewAuthorizerVal(versioned.GetUserInfo(), v.authorizer)
 		values[plugincel.RequestResourceAuthorizerVarName] = library.NewResourceAuthorizerVal(versioned.GetUserInfo(), v.authorizer, versioned)
 	}
-	v.shown = shown{versioned, resource, namespace, values}
+	v.shown = shown{versioned: versioned, resource: resource, namespace: namespace, values: values}
 	return values, nil
 }
 
@@ -62,22 +65,19 @@ func (v *view) show(versioned *admission.VersionedAttributes, resource schema.Gr
 type plain struct {
 	matcher     matchconditions.Matcher // nil: there are no conditions
 	validations []plugincel.CompilationResult
-	// variables has those of the rules; nil where they have none.
-	variables *plugincel.CompositedCompiler
+	// variables are those of the rules; nil where they have none.
+	variables *variableSet
 	// reserve is what the message expressions may cost. Upstream evaluates them even
 	// where nothing needs them, and fails a validation when they exceed the budget.
 	reserve int64
 }
 
 // newPlain is nil where the rules are not plain.
-func newPlain(rules *Rules, matcher matchconditions.Matcher, validations []plugincel.CompilationResult, own *plugincel.CompositedCompiler) *plain {
+func newPlain(rules *Rules, matcher matchconditions.Matcher, validations []plugincel.CompilationResult, variables *variableSet) *plain {
 	if len(rules.AuditAnnotations) > 0 {
 		return nil
 	}
-	p := &plain{matcher: matcher, validations: validations}
-	if len(rules.Variables) > 0 {
-		p.variables = own
-	}
+	p := &plain{matcher: matcher, validations: validations, variables: variables}
 	for i := range rules.Validations {
 		if rules.Validations[i].MessageExpression != "" {
 			p.reserve += 2 * celconfig.PerCallLimit // one ends a little above its limit
@@ -109,21 +109,23 @@ func (p *plain) holds(ctx context.Context, v *view, versioned *admission.Version
 		return false
 	}
 	values[plugincel.ParamsVarName] = nil
-	if params != nil {
+	constraint, _ := params.(*param)
+	switch {
+	case constraint != nil && constraint.value != nil:
+		values[plugincel.ParamsVarName] = constraint.value
+	case params != nil:
 		values[plugincel.ParamsVarName] = common.SchemalessTypedToVal(params)
 	}
-	// As upstream's validator has it: each variable is computed when the first validation
-	// asks for it, and that one pays.
-	var composed plugincel.CompositionContext
+	var seen *variables
 	if p.variables != nil {
-		composed = p.variables.CreateContext(ctx)
-		values[plugincel.VariableVarName] = composed.Variables(values)
+		seen = &variables{of: p.variables, ctx: ctx, given: values, shown: &v.shown, param: constraint, known: make([]ref.Val, len(p.variables.results))}
+		values[plugincel.VariableVarName] = seen
 		defer delete(values, plugincel.VariableVarName)
 	}
 	for i := range p.validations {
 		result, details, err := p.validations[i].Program.ContextEval(ctx, values)
-		if composed != nil {
-			if budget -= composed.GetAndResetCost(); budget < 0 {
+		if seen != nil {
+			if budget -= seen.takeCost(); budget < 0 {
 				return false
 			}
 		}

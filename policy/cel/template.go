@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	plugincel "k8s.io/apiserver/pkg/admission/plugin/cel"
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
+	"k8s.io/apiserver/pkg/cel/common"
 
 	"github.com/gatehouse-io/gatehouse/policy"
 )
@@ -82,6 +83,9 @@ func (c *Compiler) CompileTemplate(name string, source map[string]any) (*Templat
 		rules.Validations = append(rules.Validations, v1.Validation{Expression: v.Expression, Message: v.Message, MessageExpression: v.MessageExpression})
 	}
 	program, more := c.compile(rules, visible{variables: plugincel.OptionalVariableDeclarations{HasParams: true}})
+	if program.plain != nil {
+		program.plain.variables.template = true
+	}
 	program.budget = celconfig.PerCallLimit // as Gatekeeper has it: a tenth of an API server's
 	for _, f := range more {
 		faults = append(faults, Fault{"source." + f.templatePath(), f.Err})
@@ -130,7 +134,13 @@ func (t *Template) For(constraint map[string]any) *Constraint {
 	if constraint == nil {
 		constraint = map[string]any{}
 	}
-	return &Constraint{t.program, newParam(constraint)}
+	p := newParam(constraint)
+	p.value = common.SchemalessTypedToVal(p)
+	if plain := t.program.plain; plain != nil {
+		given := map[string]any{plugincel.ParamsVarName: p.value}
+		p.parameters = evaluateVariable(context.Background(), templateVariables[1].Name, plain.variables.results[1], given)
+	}
+	return &Constraint{t.program, p}
 }
 
 // Evaluate says what breaks the constraint; whether the constraint matches the

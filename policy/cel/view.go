@@ -32,6 +32,8 @@ type view struct {
 	// authorizer keeps its answers, as upstream's plugins do for one request; nil
 	// where there is none to ask.
 	authorizer authorizer.UnconditionalAuthorizer
+	// last is how the matcher answered last.
+	last lastMatch
 	// requested has the objects as the request has them, and what CEL makes of them.
 	requested *admission.VersionedAttributes
 	// converted are those in other versions that policies match.
