@@ -61,7 +61,7 @@ func detection() Group {
 		},
 		{
 			Name: "GatehouseAlertSinkFails", Severity: Critical, For: "5m",
-			Condition: `sum by (job, instance, sink_type) (rate(gatehouse_alert_sends_total{$,result!="sent"}[5m])) > 0 unless sum by (job, instance, sink_type) (rate(gatehouse_alert_sends_total{$,result="sent"}[5m])) > 0`,
+			Condition: `sum by (job, instance, sink_type) (rate(gatehouse_alert_sends_total{$,result="failure"}[5m])) > 0 unless sum by (job, instance, sink_type) (rate(gatehouse_alert_sends_total{$,result="success"}[5m])) > 0`,
 			Says:      "Findings of {{ $labels.instance }} do not reach the {{ $labels.sink_type }}.",
 			Means:     "They wait on the disk and are sent when it answers again; until then nobody is told.",
 			Check:     "The log has the answer of the sink. Address, certificate and credential of it in `detection.alerts`.",

@@ -70,7 +70,7 @@ func keys() Group {
 		},
 		{
 			Name: "GatehouseEncryptionReloadFails", Severity: Critical,
-			Condition: `sum by (job, instance) (increase(apiserver_encryption_config_controller_automatic_reloads_total{$,status="failure"}[15m])) > 0`,
+			Condition: "sum by (job, instance) (" + appeared(`apiserver_encryption_config_controller_automatic_reloads_total{$,status="failure"}`, "15m") + ")",
 			Says:      "{{ $labels.instance }} cannot take its changed encryption configuration.",
 			Means:     "The configuration before is in force; a restart would refuse to begin.",
 			Check:     "The log has the reason. With a KMS, is its plugin there (`/healthz/kms-providers`)?",
@@ -78,7 +78,7 @@ func keys() Group {
 		},
 		{
 			Name: "GatehouseDecryptionFails", Severity: Critical,
-			Condition: `sum by (job, instance, resource) (increase(apiserver_storage_transformation_operations_total{$,status!="OK"}[15m])) > 0`,
+			Condition: "sum by (job, instance, resource) (" + appeared(`apiserver_storage_transformation_operations_total{$,status!="OK"}`, "15m") + ")",
 			Says:      "{{ $labels.resource }} cannot be encrypted or decrypted by {{ $labels.instance }}.",
 			Means:     "A key is missing from the encryption configuration, a KMS does not answer, or what is stored was changed. Lists that hold such an object fail whole.",
 			Check:     "The message of a failing `kubectl get` names the object. Was a key taken out of `encryption.configFile`?",

@@ -91,8 +91,8 @@ var scenarios = map[string]struct {
 	"GatehouseAuthorityExpires":        {at: "90m", fires: past{`gatehouse_pki_certificate_expiry_timestamp_seconds{certificate="cluster-ca"}`: "8640000x100"}, quiet: past{`gatehouse_pki_certificate_expiry_timestamp_seconds{certificate="serving"}`: "8640000x100", `gatehouse_pki_certificate_expiry_timestamp_seconds{certificate="cluster-ca"}`: "86400000x100"}},
 	"GatehouseKeyTooOld":               {at: "90m", fires: past{`gatehouse_secret_key_first_seen_timestamp_seconds{key="encryption"}`: "-20000000x100"}, quiet: past{`gatehouse_secret_key_first_seen_timestamp_seconds{key="encryption"}`: "-2000000x100", `gatehouse_secret_key_first_seen_timestamp_seconds{key="service-account"}`: "-20000000x100"}},
 	"GatehouseSecretsInPlaintext":      {at: "20m", fires: past{`gatehouse_secret_plaintext_rules`: "1x30"}, quiet: past{`gatehouse_secret_plaintext_rules`: "0x30"}},
-	"GatehouseEncryptionReloadFails":   {at: "20m", fires: past{`apiserver_encryption_config_controller_automatic_reloads_total{status="failure"}`: "0x15 1x10"}, quiet: past{`apiserver_encryption_config_controller_automatic_reloads_total{status="success"}`: "0x15 1x10"}},
-	"GatehouseDecryptionFails":         {at: "20m", fires: past{`apiserver_storage_transformation_operations_total{resource="secrets",status="Unknown"}`: "0x15 1x10"}, quiet: past{`apiserver_storage_transformation_operations_total{resource="secrets",status="OK"}`: "0+9x30"}},
+	"GatehouseEncryptionReloadFails":   {at: "20m", before: past{`up`: "1x30"}, fires: past{`apiserver_encryption_config_controller_automatic_reloads_total{status="failure"}`: "_x15 1x10"}, quiet: past{`apiserver_encryption_config_controller_automatic_reloads_total{status="success"}`: "_x15 1x10", `apiserver_encryption_config_controller_automatic_reloads_total{status="failure"}`: "1x30"}},
+	"GatehouseDecryptionFails":         {at: "20m", before: past{`up`: "1x30"}, fires: past{`apiserver_storage_transformation_operations_total{resource="secrets",status="Unknown"}`: "_x15 1x10"}, quiet: past{`apiserver_storage_transformation_operations_total{resource="secrets",status="OK"}`: "0+9x30"}},
 
 	"GatehouseDetectionSkips": {at: "20m", fires: past{`gatehouse_detect_events_skipped_total`: "0x15 9x10"}, quiet: past{`gatehouse_detect_events_skipped_total`: "9x30"}},
 	"GatehouseDetectionLag":   {at: "20m", fires: past{`gatehouse_detect_lag_seconds`: "100x30"}, quiet: past{`gatehouse_detect_lag_seconds`: "2x30"}},
@@ -102,8 +102,8 @@ var scenarios = map[string]struct {
 	"GatehouseRulesRefused":        {at: "30m", fires: past{`gatehouse_detect_rules{state="refused"}`: "1x40"}, quiet: past{`gatehouse_detect_rules{state="sees"}`: "60x40"}},
 	"GatehouseRuleEvaluationFails": {at: "40m", fires: past{`gatehouse_detect_evaluations_failed_total`: "0+1x50"}, quiet: past{`gatehouse_detect_evaluations_failed_total`: "3x50"}},
 	"GatehouseDetectionForgets":    {at: "60m", fires: past{`gatehouse_detect_keys_evicted_total`: "0+1x70"}, quiet: past{`gatehouse_detect_keys_evicted_total`: "3x70"}},
-	"GatehouseAlertSinkFails": {at: "20m", before: past{`gatehouse_alert_sends_total{sink_type="slack",result="failed"}`: "0+1x30"},
-		fires: past{`gatehouse_alert_sends_total{sink_type="slack",result="sent"}`: "5x30"}, quiet: past{`gatehouse_alert_sends_total{sink_type="slack",result="sent"}`: "0+1x30"}},
+	"GatehouseAlertSinkFails": {at: "20m", before: past{`gatehouse_alert_sends_total{sink_type="slack",result="failure"}`: "0+1x30"},
+		fires: past{`gatehouse_alert_sends_total{sink_type="slack",result="success"}`: "5x30"}, quiet: past{`gatehouse_alert_sends_total{sink_type="slack",result="success"}`: "0+1x30"}},
 	"GatehouseAlertQueueFills": {at: "40m", fires: past{`gatehouse_alert_queue_alerts{sink_type="webhook"}`: "5000x50"}, quiet: past{`gatehouse_alert_queue_alerts{sink_type="webhook"}`: "10x50"}},
 	"GatehouseAlertsDropped":   {at: "20m", fires: past{`gatehouse_alert_queue_dropped_alerts_total{sink_type="webhook"}`: "0x15 2x10"}, quiet: past{`gatehouse_alert_queue_dropped_alerts_total{sink_type="webhook"}`: "2x30"}},
 }
@@ -124,7 +124,7 @@ var others = []struct {
 	{"GatehouseAPIAvailabilityBurnsFast", "40m", false, past{`apiserver_request_total{code="500",verb="WATCH",subresource=""}`: "0+9x60", `apiserver_request_total{code="200",verb="GET",subresource=""}`: "0+9x60"}},
 	{"GatehouseAPIAvailabilityBurnsFast", "80m", false, past{`apiserver_request_total{code="200",verb="GET",subresource=""}`: "0+600x90", `apiserver_request_total{code="500",verb="GET",subresource=""}`: "0+20x20 400x70"}}, // it is over
 	{"GatehouseKeyTooOld", "90m", true, past{`gatehouse_secret_key_first_seen_timestamp_seconds{key="service-account"}`: "-80000000x100"}},
-	{"GatehouseAlertSinkFails", "20m", true, past{`gatehouse_alert_sends_total{sink_type="slack",result="failed"}`: "0+1x30"}},
+	{"GatehouseAlertSinkFails", "20m", true, past{`gatehouse_alert_sends_total{sink_type="slack",result="failure"}`: "0+1x30"}},
 }
 
 // watched adds the labels of the server that is watched, but for series of another job.
