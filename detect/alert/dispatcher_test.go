@@ -12,7 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/component-base/metrics"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
@@ -533,21 +532,16 @@ func TestMetrics(t *testing.T) {
 	})
 }
 
-// TestOptionsOf holds that the settings mean what they say.
-func TestOptionsOf(t *testing.T) {
-	cfg := &v1alpha1.AttachConfiguration{}
+// TestDefaults holds that the settings have the same as Options.
+func TestDefaults(t *testing.T) {
+	cfg, o := &v1alpha1.AttachConfiguration{}, Options{Dir: "d"}
 	v1alpha1.SetAttachDefaults(cfg)
-	o, byDefault := OptionsOf(cfg.Detection.Alerts), Options{Dir: "d"}
-	o.Dir = "d"
-	if err := errors.Join(o.setDefaults(), byDefault.setDefaults()); err != nil {
+	if err := o.setDefaults(); err != nil {
 		t.Fatal(err)
 	}
-	if o.GroupWait != byDefault.GroupWait || o.GroupInterval != byDefault.GroupInterval || o.RepeatInterval != byDefault.RepeatInterval || o.PerMinute != byDefault.PerMinute || o.QueueSize != byDefault.QueueSize {
-		t.Errorf("got %+v, want %+v", o, byDefault)
-	}
-	o = OptionsOf(v1alpha1.AlertOptions{GroupWait: &metav1.Duration{Duration: 3}, GroupInterval: &metav1.Duration{Duration: 4}, RepeatInterval: &metav1.Duration{Duration: 5}, RatePerMinute: 6, QueueSize: 7})
-	if o.GroupWait != 3 || o.GroupInterval != 4 || o.RepeatInterval != 5 || o.PerMinute != 6 || o.QueueSize != 7 {
-		t.Errorf("got %+v", o)
+	a := &cfg.Detection.Alerts
+	if o.GroupWait != a.GroupWait.Duration || o.GroupInterval != a.GroupInterval.Duration || o.RepeatInterval != a.RepeatInterval.Duration || o.PerMinute != int(a.RatePerMinute) || o.QueueSize != int(a.QueueSize) {
+		t.Errorf("got %+v, want %+v", o, a)
 	}
 }
 

@@ -1,8 +1,6 @@
 // Package alert tells people and programs of Findings.
 //
-//	o := alert.OptionsOf(cfg.Detection.Alerts)
-//	o.Dir, o.Sinks, o.Enrich = dir, sinks, enrich
-//	d, err := alert.Open(o)
+//	d, err := alert.Open(alert.Options{Dir: dir, Sinks: sinks, Enrich: enrich})
 //	go d.Run(ctx)                                     // enriches, queues, sends
 //	d.Tell(state.Observe(ctx, event)...)              // never waits for a sink
 //	d.Reconcile(state.Findings(), time.Now())         // now and then, and after a restart

@@ -6,10 +6,7 @@ import (
 	"strings"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
-
-	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 )
 
 // Options are those of a Dispatcher.
@@ -52,20 +49,6 @@ type Options struct {
 	Jitter func(pause time.Duration) time.Duration
 	// Log takes what an operator should see. Default: nobody does.
 	Log func(message string)
-}
-
-// OptionsOf are what settings, with defaults, say of how often somebody is told.
-func OptionsOf(a v1alpha1.AlertOptions) Options {
-	o := Options{PerMinute: int(a.RatePerMinute), QueueSize: int(a.QueueSize)}
-	for _, f := range []struct {
-		to   *time.Duration
-		from *metav1.Duration
-	}{{&o.GroupWait, a.GroupWait}, {&o.GroupInterval, a.GroupInterval}, {&o.RepeatInterval, a.RepeatInterval}} {
-		if f.from != nil {
-			*f.to = f.from.Duration
-		}
-	}
-	return o
 }
 
 func setDefault[T comparable](field *T, value T) {
