@@ -54,7 +54,7 @@ lint: ## gofmt, vet, staticcheck, generated files, go.mod
 	go vet ./...
 	$(TOOL) staticcheck ./...
 	go mod tidy -diff
-	@! grep -n '^replace' go.mod tools/go.mod test/oracle/go.mod test/oracle/gatekeeper/go.mod test/oracle/duckdb/go.mod
+	@! grep -n '^replace' go.mod tools/go.mod test/oracle/go.mod test/oracle/gatekeeper/go.mod test/oracle/duckdb/go.mod test/oracle/prometheus/go.mod
 	@$(MAKE) --no-print-directory generate
 	@git diff --exit-code -- api docs/reference
 
@@ -81,6 +81,9 @@ bench-audit: build ## The audit store beside jq, SQLite and DuckDB; writes docs/
 
 bench-authz: ## Authorization beside upstream's authorizers; writes docs/performance.md
 	go run ./test/bench/authz $(BENCH_FLAGS)
+
+bench-detect: ## 500 detection rules beside the same rules one by one; what docs/performance.md has
+	go test ./detect/rules -run xxx -bench Rules -benchtime 2s -count 5 $(BENCH_FLAGS)
 
 bench-policy: build ## The policy gate beside Gatekeeper, and through API servers (some 20 minutes); writes docs/performance.md
 	go -C test/oracle/gatekeeper build -o $(CURDIR)/dist/gatekeeper-oracle .
