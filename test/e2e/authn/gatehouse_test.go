@@ -13,6 +13,9 @@ import (
 	"github.com/gatehouse-io/gatehouse/test/e2e/server"
 )
 
+// sayEverything has the server log as much as it can: nothing of it may be a secret.
+var sayEverything = []string{"--log-level", "debug"}
+
 // gatehouse is a running server and the files and services it trusts.
 type gatehouse struct {
 	*server.Server
@@ -62,7 +65,7 @@ var shared = sync.OnceValue(func() *gatehouse {
 	writeFile(run, g.issuers, issuersFile(staffIssuer(g.staff), partnerIssuer(g.partners)))
 	writeFile(run, filepath.Join(dir, "reviewer.kubeconfig"), g.reviewer.kubeconfig())
 
-	g.Server = server.Start(run, server.Options{Dir: filepath.Join(dir, "data"), Config: everyWayIn})
+	g.Server = server.Start(run, server.Options{Dir: filepath.Join(dir, "data"), Config: everyWayIn, Args: sayEverything})
 	g.cluster = loadAuthority(run, g.Path("pki", "cluster-ca"))
 	run.started = g
 	return g

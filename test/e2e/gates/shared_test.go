@@ -22,7 +22,7 @@ func shared(t *testing.T) *server.Server {
 	t.Helper()
 	common.once.Do(func() {
 		common.tb.TB = t
-		common.server = server.Start(&common.tb, server.Options{})
+		common.server = server.Start(&common.tb, server.Options{Args: []string{"--log-level", "debug"}}) // so that test/leaks has what to look through
 	})
 	if common.server == nil {
 		t.Fatal("the shared server did not start; see the first test that failed")
@@ -33,7 +33,8 @@ func shared(t *testing.T) *server.Server {
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if code != 0 && common.server != nil {
-		fmt.Printf("the shared server said:\n%s\n", common.server.Log())
+		text := common.server.Log()
+		fmt.Printf("the shared server said, at the end:\n%s\n", text[max(0, len(text)-8000):])
 	}
 	common.tb.end()
 	os.Exit(code)
