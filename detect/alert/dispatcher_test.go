@@ -412,6 +412,27 @@ func TestUntoldSurvives(t *testing.T) {
 	})
 }
 
+// TestFlushSaysWhatIsNotSafe is a disk that takes nothing.
+func TestFlushSaysWhatIsNotSafe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := sinkOf("a", 10)
+		f.set(errors.New("down"))
+		d := run(t, Options{Dir: t.TempDir()}, f)
+		d.outlets[0].queue.Close() // its file can no longer be written
+		d.Tell(changed(detect.New, finding("a", 1, nil)))
+		synctest.Wait()
+		if err := d.Flush(t.Context()); err == nil {
+			t.Error("what is in memory alone counts as safe")
+		}
+		f.set(nil)
+		time.Sleep(time.Minute)
+		expect(t, f, "firing new a x1") // and it is told all the same
+		if len(*d.logs) == 0 || !strings.Contains((*d.logs)[0], "memory alone") {
+			t.Errorf("logged %q", *d.logs)
+		}
+	})
+}
+
 func TestEnrich(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := sinkOf("a", 100)

@@ -2,6 +2,7 @@ package alert
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -150,7 +151,11 @@ func (d *Dispatcher) save() error {
 		e.dirty = false
 	}
 	d.mu.Unlock()
-	if err := d.journal.Put(records...); err != nil { // else they are written later
+	errs := []error{d.journal.Put(records...)} // what cannot be written is later
+	for _, out := range d.outlets {
+		errs = append(errs, out.queue.Sync())
+	}
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("save alerts: %w", err)
 	}
 	return nil
