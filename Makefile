@@ -13,7 +13,7 @@ BUILD   := go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 TOOL    := go tool -modfile=tools/go.mod
 
 .DEFAULT_GOAL := build
-.PHONY: help build serve kubectl test test-race lint generate conformance oracle-gatekeeper oracle-duckdb bench-audit bench-authz bench-policy bench-serve attack dist clean
+.PHONY: help build serve kubectl test test-race lint generate conformance oracle-gatekeeper oracle-duckdb bench-audit bench-authz bench-detect bench-policy bench-serve attack dist clean
 
 help: ## Show this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
