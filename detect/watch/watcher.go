@@ -143,8 +143,8 @@ func (w *Watcher) Run(ctx context.Context, to Teller) error {
 	defer tick.Stop()
 	w.catchUp(ctx)
 	if ctx.Err() == nil {
-		w.caught.Store(true)
 		w.teller.Reconcile(w.state.Findings(), w.o.Clock.Now())
+		w.caught.Store(true)
 	}
 	saved, reconciled := time.Time{}, w.o.Clock.Now()
 	var batch []*audit.Event
