@@ -38,5 +38,7 @@
 //   - Messages and the names in Findings are texts of clients, attackers among them.
 //     Whoever shows them escapes them.
 //
-// It tells nobody: that is for whoever takes the changes.
+// It tells nobody, and reads no events: package detect/watch does while they come, detect/alert
+// tells, detect/respond stops who it is about, and detect/station puts these together for a
+// mount.
 package detect
