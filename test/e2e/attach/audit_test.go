@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +32,7 @@ func TestStockAudit(t *testing.T) {
 
 	address, api := server.FreeAddress(t), server.FreeAddress(t)
 	write(t, s.path("attach.yaml"), []byte("apiVersion: gatehouse.io/v1alpha1\nkind: AttachConfiguration\nlisten: "+address+
-		"\ncluster: {kubeconfig: admin.kubeconfig}\ntls: {dataDir: attach, sans: [gatehouse-audit-local.gatehouse-system.svc]}\nclient: {caFile: webhook-ca.crt, names: [kube-apiserver]}\naudit: {apiListen: "+api+", store: {dataDir: events}}\n"))
+		"\ncluster: {kubeconfig: admin.kubeconfig}\ntls: {dataDir: attach, sans: [gatehouse-audit-local.gatehouse-system.svc]}\nclient: {caFile: webhook-ca.crt, names: [kube-apiserver]}\naudit: {apiListen: "+api+", store: {dataDir: events}}\ndetection: {alerts: {files: [{path: alerts.json}]}}\n"))
 	// Its CA is made before the cluster is there, for the API server's file.
 	first := launch(t, gatehouse, "attach", "--config", s.path("attach.yaml"))
 	var printed manifest
@@ -97,6 +99,32 @@ spec:
 			t.Errorf("the secret was kept: %s", out)
 		}
 		return nil
+	})
+	// What the events show is told; a rule of the cluster's own counts too.
+	rule := "apiVersion: gatehouse.io/v1alpha1\nkind: DetectionRule\nmetadata: {name: bait}\nspec: {title: t, severity: high, message: '{{user}} took it', match: {resources: [configmaps], verbs: [get]}, condition: 'event.objectRef.name == \"bait\"', key: [user]}\n"
+	if out, err := s.kubectl(admin, rule, "apply", "-f", "-"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	server.Eventually(t, 60*time.Second, func(context.Context) error {
+		out, err := s.kubectl(admin, "", "get", "detectionrule", "bait", "-o", `jsonpath={range .status.conditions[*]}{.type}={.status} {end}`)
+		if err != nil || out != "Accepted=True Sighted=Unknown " {
+			return errors.Join(err, errors.New(out))
+		}
+		return nil
+	})
+	for _, args := range [][]string{{"create", "clusterrolebinding", "evil", "--clusterrole=cluster-admin", "--user=eve"}, {"get", "configmap", "bait", "--ignore-not-found"}} {
+		if out, err := s.kubectl(admin, "", args...); err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+	}
+	server.Eventually(t, 30*time.Second, func(context.Context) error {
+		told, err := os.ReadFile(s.path("alerts.json"))
+		for _, want := range []string{`"rule":"cluster-admin-binding"`, `"rule":"bait"`, "by the ClusterRoleBinding evil to eve", `"reach":`} {
+			if err == nil && !strings.Contains(string(told), want) {
+				err = fmt.Errorf("no %s in %s", want, told)
+			}
+		}
+		return err
 	})
 	if out, err := list(jane, "namespaces/shop/auditevents"); err == nil || !strings.Contains(out, "Forbidden") {
 		t.Errorf("jane asked without a role: %v %s", err, out)
