@@ -11,10 +11,10 @@ import (
 const (
 	// startGCPercent is the garbage collector's target until the server is ready.
 	startGCPercent = 200
-	// settleTime is how long controllers read what they watch.
-	settleTime = 5 * time.Second
+	// settleTime is how long controllers read what they watch, and rules are compiled.
+	settleTime = 8 * time.Second
 	// idleInterval is how often memory is given back while nobody asks anything.
-	idleInterval = 30 * time.Second
+	idleInterval = 20 * time.Second
 	// idleShare is the share of one core below which the server counts as idle: it
 	// takes some hundredths for its own leases and watches.
 	idleShare = 0.1
