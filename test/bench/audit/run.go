@@ -231,27 +231,51 @@ func (o *options) peers(made *told, log, store string) ([]*side, error) {
 }
 
 // askDuckDB asks one question, twice in one process: the second time counts, since the
-// first reads the files' ends.
+// first reads the files' ends. Its answers are counted as they come, and not kept: what this
+// process has in memory, Linux counts as that of each process it starts.
 func askDuckDB(program, files, q string) (rows int, took time.Duration, u usage, err error) {
 	cmd := exec.Command(program, "-files", files, "-time")
 	cmd.Stdin = strings.NewReader(q + "\n" + q + "\n")
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		return 0, 0, u, fmt.Errorf("run DuckDB: %w", err)
+	}
+	answers := json.NewDecoder(stdout)
+	for range 2 {
+		if rows, err = countRows(answers); err != nil {
+			break
+		}
+	}
+	if err = errors.Join(err, cmd.Wait()); err != nil {
 		return 0, 0, u, fmt.Errorf("run DuckDB: %w\n%s", err, stderr.String())
 	}
 	if r, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		u.peak = r.Maxrss << 10
 	}
 	times := strings.Fields(stderr.String())
-	lines := bytes.Split(bytes.TrimSpace(stdout.Bytes()), []byte("\n"))
-	if len(times) != 2 || len(lines) != 2 {
-		return 0, 0, u, fmt.Errorf("DuckDB answered %d times", len(lines))
+	if len(times) != 2 {
+		return 0, 0, u, fmt.Errorf("DuckDB told %d times", len(times))
 	}
-	if took, err = time.ParseDuration(times[1]); err != nil {
-		return 0, 0, u, err
+	took, err = time.ParseDuration(times[1])
+	return rows, took, u, err
+}
+
+// countRows counts the rows of one answer, a list of lists.
+func countRows(answers *json.Decoder) (n int, err error) {
+	if _, err := answers.Token(); err != nil {
+		return 0, err
 	}
-	var answer [][]*string
-	err = json.Unmarshal(lines[1], &answer)
-	return len(answer), took, u, err
+	for ; answers.More(); n++ {
+		var row json.RawMessage
+		if err := answers.Decode(&row); err != nil {
+			return 0, err
+		}
+	}
+	_, err = answers.Token()
+	return n, err
 }
