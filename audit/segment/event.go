@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/gatehouse-io/gatehouse/audit"
@@ -108,11 +109,13 @@ func (g *rowGroup) extra(key, value, row int) map[string][]string {
 	}
 	// Tokens are used many times, and with each all of what they say.
 	keys := g.column(key)
-	sign := keys.appendKey(g.sign[:0], row)
+	const length = 4 // of the part of keys, which comes first
+	sign := keys.appendKey(append(g.sign[:0], make([]byte, length)...), row)
 	part := len(sign)
+	binary.LittleEndian.PutUint32(sign, uint32(part))
 	sign = g.column(value).appendKey(sign, row)
 	g.sign = sign
-	if part == 0 || len(sign) == part { // one of them has no dictionary
+	if part == length || len(sign) == part { // one of them has no dictionary
 		return g.makeExtra(key, value, row)
 	}
 	if all, ok := keys.extras[string(sign)]; ok {

@@ -382,14 +382,16 @@ func (r *reader) list(row int) []string {
 	return all
 }
 
-// appendKey appends what a row of a repeated column has as levels and entries of the
-// dictionary; nothing where it has no dictionary. It loads the page.
+// appendKey appends what a row of a repeated column has as entries of the dictionary, and
+// as levels where they tell more than where the row ends; nothing where it has no
+// dictionary. It loads the page.
 func (r *reader) appendKey(key []byte, row int) []byte {
 	r.load(row)
 	if !r.values.indexed {
 		return key
 	}
 	from, to, value := r.entries(row)
+	nested := maxLevels[r.leaf].repetition > 1
 	for e := from; e < to; e++ {
 		if r.has(e) {
 			key = binary.LittleEndian.AppendUint32(key, r.values.index(value))
@@ -397,7 +399,9 @@ func (r *reader) appendKey(key []byte, row int) []byte {
 		} else {
 			key = binary.LittleEndian.AppendUint32(key, ^r.definitions.get(e))
 		}
-		key = append(key, byte(r.repetitions.get(e)))
+		if nested {
+			key = append(key, byte(r.repetitions.get(e)))
+		}
 	}
 	return key
 }
