@@ -545,3 +545,23 @@ func FuzzReadText(f *testing.F) {
 		}
 	})
 }
+
+// Whoever makes a Mute of everything is told about, and so is whoever changes it; by
+// another Mute that can be kept quiet.
+func TestAMuteDoesNotMuteItself(t *testing.T) {
+	f := files(t, `
+apiVersion: gatehouse.io/v1alpha1
+kind: Mute
+metadata: {name: all}
+spec: {match: {rules: ['*']}, owner: o, reason: r, expiresAt: "2026-03-04T06:00:00Z"}
+`)
+	for name, muted := range map[string]bool{"all": false, "": false, "another": true} {
+		finding := &detect.Finding{Rule: "detection-changed", Object: detect.Object{APIGroup: v1alpha1.GroupName, Resource: "mutes", Name: name}}
+		if got := detect.MuteMatches(f.Mutes[0], finding); got != muted {
+			t.Errorf("a finding about the Mute %q is muted: %v", name, got)
+		}
+	}
+	if !detect.MuteMatches(f.Mutes[0], &detect.Finding{Rule: "x", Object: detect.Object{APIGroup: "example.com", Resource: "mutes", Name: "all"}}) {
+		t.Error("mutes of another group are not muted")
+	}
+}

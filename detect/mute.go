@@ -73,12 +73,15 @@ func (m *mutes) apply(f, kept *Finding) {
 	}
 }
 
-// MuteMatches reports whether a Finding is one that a Mute means, expired or not.
+// MuteMatches reports whether a Finding is one that a Mute means, expired or not. None means
+// what is about the Mute itself: that it was made is told, whatever it says.
 func MuteMatches(m *v1alpha1.Mute, f *Finding) bool {
 	match := &m.Spec.Match
 	switch {
 	case len(match.Rules)+len(match.Fingerprints)+len(match.Users)+len(match.Namespaces) == 0:
 		return false // one that says nothing mutes nothing
+	case aboutMute(m.Name, &f.Object):
+		return false
 	case len(match.Rules) > 0 && !glob.Any(match.Rules, f.Rule),
 		len(match.Fingerprints) > 0 && !slices.Contains(match.Fingerprints, f.Fingerprint),
 		len(match.Users) > 0 && !glob.Any(match.Users, f.Subject.User),
@@ -86,6 +89,12 @@ func MuteMatches(m *v1alpha1.Mute, f *Finding) bool {
 		return false
 	}
 	return true
+}
+
+// aboutMute reports whether a request was for a Mute; one that is given its name by the
+// server may be any.
+func aboutMute(name string, o *Object) bool {
+	return o.Resource == "mutes" && o.APIGroup == v1alpha1.GroupName && (o.Name == name || o.Name == "")
 }
 
 // expired tells of Mutes that have expired: once when they do, and their Finding goes on
