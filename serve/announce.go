@@ -62,6 +62,7 @@ func summary(cfg *v1alpha1.ServeConfiguration, dir *dataDir, server string, runn
 	line("flow control", "API Priority and Fairness")
 	line("encryption", "Secrets and ConfigMaps, "+cfg.Encryption.ConfigFile)
 	line("audit", auditSummary(cfg))
+	line("detection", detectionSummary(cfg))
 	line("store", storeSummary(cfg))
 	line("controllers", fmt.Sprintf("%d of %d", running, len(controllers)))
 	fmt.Fprintf(&b, "\nAPI         %s\nkubeconfig  %s\n\nTry:  export KUBECONFIG=%s\n      kubectl auth whoami\n", server, dir.adminKubeconfig(), dir.adminKubeconfig())
@@ -114,4 +115,29 @@ func storeSummary(cfg *v1alpha1.ServeConfiguration) string {
 		return "etcd at " + strings.Join(cfg.Etcd.Servers, ", ")
 	}
 	return "etcd in this process, fsync on, " + cfg.DataDir
+}
+
+func detectionSummary(cfg *v1alpha1.ServeConfiguration) string {
+	d := &cfg.Detection
+	if d.Disabled {
+		return "off"
+	}
+	a := &d.Alerts
+	told := len(a.Alertmanagers) + len(a.Webhooks) + len(a.Slack) + len(a.Syslog) + len(a.Files)
+	if a.Events.Disabled != nil && !*a.Events.Disabled {
+		told++
+	}
+	says := "rules over what is recorded; "
+	switch told {
+	case 0:
+		says += "nobody is told: set detection.alerts, or ask gatehouse detect run"
+	case 1:
+		says += "one place is told"
+	default:
+		says += fmt.Sprintf("%d places are told", told)
+	}
+	if d.Response.Mode != v1alpha1.ResponseOff {
+		says += fmt.Sprintf("; response %s", d.Response.Mode)
+	}
+	return says
 }

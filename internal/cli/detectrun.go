@@ -12,7 +12,6 @@ import (
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 	"github.com/gatehouse-io/gatehouse/audit/query"
 	"github.com/gatehouse-io/gatehouse/detect"
-	"github.com/gatehouse-io/gatehouse/gate"
 )
 
 func newDetectRun() *cobra.Command {
@@ -175,8 +174,16 @@ func printBacktest(w io.Writer, b *detect.Backtest, output, by string) error {
 		}
 		fmt.Fprintln(w)
 	}
-	_, err := fmt.Fprintln(w, gate.Plain(fmt.Sprintf("%d findings in %d events", int64(len(b.Findings))+b.Dropped, b.Events)))
+	_, err := fmt.Fprintf(w, "%s in %s\n", numbered(int64(len(b.Findings))+b.Dropped, "finding"), numbered(int64(b.Events), "event"))
 	return coded(exitInternal, err)
+}
+
+// numbered is a number of things, in words.
+func numbered(n int64, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // findingWidth is wider than other tables, since findings are sentences.
