@@ -43,7 +43,7 @@ func TestAttacks(t *testing.T) {
 			done := time.Now()
 			by := strings.ReplaceAll(cmp.Or(q.by, a.user), "NS", a.ns)
 			for _, rule := range q.rules {
-				server.Eventually(t, patience, func(ctx context.Context) error { return p.alerts.has(ctx, rule, by, begun) })
+				server.Eventually(t, patience, func(ctx context.Context) error { return has(ctx, p.alerts, rule, by, begun) })
 			}
 			all = append(all, outcome{q, true, time.Since(done)})
 		})
@@ -107,8 +107,8 @@ func ourRules(t *testing.T) *detect.Set {
 }
 
 // has says why Alertmanager has no alert of a rule that names somebody and was seen since.
-func (m *alertmanager) has(ctx context.Context, rule, by string, since time.Time) error {
-	all, err := m.alerts(ctx, rule)
+func has(ctx context.Context, m *server.Alertmanager, rule, by string, since time.Time) error {
+	all, err := m.Alerts(ctx, rule)
 	if err != nil {
 		return err
 	}

@@ -1,13 +1,9 @@
 package attack
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -27,7 +23,7 @@ import (
 // place is where attacks happen: a server, what is told by it, and what was there before.
 type place struct {
 	server *server.Server
-	alerts *alertmanager
+	alerts *server.Alertmanager
 	admin  kubernetes.Interface
 	any    dynamic.Interface
 	worker *rest.Config
@@ -66,11 +62,11 @@ func startPlace(t *testing.T, all []technique) *place {
 	for i := range 12 {
 		anonymous = append(anonymous, fmt.Sprintf("/api/v1/namespaces/team-%d/secrets", i))
 	}
-	p := &place{alerts: startAlertmanager(t)}
+	p := &place{alerts: server.StartAlertmanager(t, server.FreeAddress(t))}
 	policy := strings.Replace(string(audit.DefaultPolicy), "rules:\n", "rules:\n"+secretBodies, 1)
 	p.server = server.Start(t, server.Options{
 		Config: fmt.Sprintf("audit: {policyFile: %s}\nauthentication: {tokenFile: %s, anonymousPaths: [%s]}\ndetection: {alerts: {alertmanagers: [{url: %q}], ratePerMinute: 6000, groupInterval: 1s}}",
-			write("policy.yaml", policy), write("tokens.csv", tokens.String()), strings.Join(anonymous, ", "), p.alerts.url),
+			write("policy.yaml", policy), write("tokens.csv", tokens.String()), strings.Join(anonymous, ", "), p.alerts.URL),
 	})
 	p.admin, p.any = p.server.Admin(t), server.Dynamic(t, p.server.AdminConfig(t))
 	p.worker = p.server.UserConfig(t, "system:node:worker", "system:nodes")
@@ -162,57 +158,4 @@ func (a *attacker) soon(try func() error) (err error) {
 		pause()
 	}
 	return err
-}
-
-// alertmanager is a real one.
-type alertmanager struct{ url string }
-
-func startAlertmanager(t *testing.T) *alertmanager {
-	t.Helper()
-	path, err := exec.LookPath("prometheus-alertmanager")
-	if err != nil {
-		if path, err = exec.LookPath("alertmanager"); err != nil {
-			t.Skip("no Alertmanager; on Debian: apt-get install prometheus-alertmanager")
-		}
-	}
-	dir, address := t.TempDir(), server.FreeAddress(t)
-	config := filepath.Join(dir, "config.yml")
-	must(t, os.WriteFile(config, []byte("route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"), 0o600))
-	m := &alertmanager{url: "http://" + address}
-	program := exec.Command(path, "--config.file="+config, "--storage.path="+dir, "--web.listen-address="+address, "--cluster.listen-address=", "--log.level=error")
-	var said bytes.Buffer
-	program.Stderr = &said
-	must(t, program.Start())
-	t.Cleanup(func() {
-		_ = program.Process.Kill()
-		_ = program.Wait()
-		if t.Failed() && said.Len() > 0 {
-			t.Logf("Alertmanager said:\n%s", said.String())
-		}
-	})
-	server.Eventually(t, 30*time.Second, func(ctx context.Context) error {
-		_, err := m.alerts(ctx, "none")
-		return err
-	})
-	return m
-}
-
-// told is an alert as it has it.
-type told struct {
-	Labels, Annotations map[string]string
-	StartsAt            time.Time
-}
-
-// alerts are those of a rule.
-func (m *alertmanager) alerts(ctx context.Context, rule string) (all []told, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, m.url+"/api/v2/alerts?filter=alertname%3D%22"+rule+"%22", nil)
-	if err != nil {
-		return nil, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	return all, json.NewDecoder(response.Body).Decode(&all)
 }

@@ -129,8 +129,8 @@ func condition(t *testing.T, any dynamic.Interface, of schema.GroupVersionResour
 
 // TestAlerts attacks, and looks into Alertmanager.
 func TestAlerts(t *testing.T) {
-	m := startAlertmanager(t)
-	s := start(t, fmt.Sprintf("  alerts: {alertmanagers: [{url: %q}], groupInterval: 1s}\n  runbookBaseURL: https://runbooks.example.com\n  response: {mode: DryRun, rules: [{rule: cluster-admin-binding, create: Revocation}]}", m.url))
+	m := server.StartAlertmanager(t, server.FreeAddress(t))
+	s := start(t, fmt.Sprintf("  alerts: {alertmanagers: [{url: %q}], groupInterval: 1s}\n  runbookBaseURL: https://runbooks.example.com\n  response: {mode: DryRun, rules: [{rule: cluster-admin-binding, create: Revocation}]}", m.URL))
 	admin, any := s.Admin(t), server.Dynamic(t, s.AdminConfig(t))
 	mallory := as(t, s, "mallory")
 	_, err := admin.CoreV1().Pods("default").Create(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "web"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}}}, metav1.CreateOptions{})
@@ -154,13 +154,13 @@ func TestAlerts(t *testing.T) {
 			},
 		} {
 			must(t, attack())
-			a, took := m.await(t, rule, "mallory")
+			a, took := await(t, m, rule, "mallory")
 			t.Logf("%s: in Alertmanager %v after the answer to the request", rule, took.Round(time.Millisecond))
 			if rule != "cluster-admin-binding" {
 				continue
 			}
 			for _, want := range []string{"* * in every namespace, by ClusterRoleBinding people", "https://runbooks.example.com/cluster-admin-binding", "Dry run: it would have made Revocation detect-"} {
-				if !a.mentions(want) {
+				if !mentions(&a, want) {
 					t.Errorf("the alert does not mention %q: %v", want, a.Annotations)
 				}
 			}
@@ -188,7 +188,7 @@ func TestAlerts(t *testing.T) {
 			t.Errorf("reason %s", reason)
 		}
 		_, _ = as(t, s, "eve").CoreV1().ConfigMaps("default").Get(t.Context(), "bait", metav1.GetOptions{})
-		m.await(t, "honeypot", "eve took the bait")
+		await(t, m, "honeypot", "eve took the bait")
 
 		create(t, any, rules, `{apiVersion: gatehouse.io/v1alpha1, kind: DetectionRule, metadata: {name: wrong}, spec: {title: t, severity: high, message: m, condition: 'event.nothing == 1'}}`)
 		if reason, message := condition(t, any, rules, "wrong", v1alpha1.DetectionAccepted, metav1.ConditionFalse); reason != v1alpha1.DetectionInvalid || !strings.Contains(message, "spec.condition") {
@@ -204,13 +204,13 @@ func TestAlerts(t *testing.T) {
 	t.Run("a mute silences", func(t *testing.T) {
 		_, err := as(t, s, "bob").CoreV1().Secrets("").List(t.Context(), metav1.ListOptions{})
 		must(t, err)
-		m.await(t, "secret-list-everywhere", "bob")
+		await(t, m, "secret-list-everywhere", "bob")
 		create(t, any, mutes, `{apiVersion: gatehouse.io/v1alpha1, kind: Mute, metadata: {name: bob}, spec: {match: {rules: ["secret-*"], users: [bob]}, owner: tests, reason: He may, expiresAt: "`+time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+`"}}`)
 		condition(t, any, mutes, "bob", v1alpha1.MuteAccepted, metav1.ConditionTrue)
 		silent := func(ctx context.Context) error {
-			all, err := m.alerts(ctx, "secret-list-everywhere")
+			all, err := m.Alerts(ctx, "secret-list-everywhere")
 			for _, a := range all {
-				if a.mentions("bob") {
+				if mentions(&a, "bob") {
 					return fmt.Errorf("it is told: %v", a)
 				}
 			}
@@ -222,15 +222,15 @@ func TestAlerts(t *testing.T) {
 		// What comes later is told, so this would have been.
 		_, err = as(t, s, "eve").CoreV1().Secrets("").List(t.Context(), metav1.ListOptions{})
 		must(t, err)
-		m.await(t, "secret-list-everywhere", "eve")
+		await(t, m, "secret-list-everywhere", "eve")
 		must(t, silent(t.Context()))
 	})
 }
 
 // TestResponse stops who a finding is about.
 func TestResponse(t *testing.T) {
-	m := startAlertmanager(t)
-	s := start(t, fmt.Sprintf("  alerts: {alertmanagers: [{url: %q}]}\n  response: {mode: Enforce, duration: 5m, rules: [{rule: cluster-admin-binding, create: Revocation}, {rule: secret-list-everywhere, create: Guard}]}", m.url))
+	m := server.StartAlertmanager(t, server.FreeAddress(t))
+	s := start(t, fmt.Sprintf("  alerts: {alertmanagers: [{url: %q}]}\n  response: {mode: Enforce, duration: 5m, rules: [{rule: cluster-admin-binding, create: Revocation}, {rule: secret-list-everywhere, create: Guard}]}", m.URL))
 	any := server.Dynamic(t, s.AdminConfig(t))
 	stopped := func(name string, is func(error) bool) time.Duration {
 		t.Helper()
@@ -247,8 +247,8 @@ func TestResponse(t *testing.T) {
 	}
 	must(t, bind(t.Context(), as(t, s, "mallory"), "evil"))
 	t.Logf("a revoked token gets 401 %v after what it did", stopped("mallory", apierrors.IsUnauthorized).Round(time.Millisecond))
-	a, _ := m.await(t, "cluster-admin-binding", "It made Revocation detect-")
-	if !a.mentions("mallory") {
+	a, _ := await(t, m, "cluster-admin-binding", "It made Revocation detect-")
+	if !mentions(&a, "mallory") {
 		t.Errorf("the alert: %v", a.Annotations)
 	}
 	_, err := as(t, s, "bob").CoreV1().Secrets("").List(t.Context(), metav1.ListOptions{})

@@ -43,10 +43,10 @@ func TestKill(t *testing.T) {
 	if len(answered) < kills {
 		t.Fatalf("only %d attacks were answered", len(answered))
 	}
-	m := startAlertmanagerAt(t, address)
+	m := server.StartAlertmanager(t, address)
 	begun := time.Now()
 	server.Eventually(t, 2*time.Minute, func(ctx context.Context) error {
-		all, err := m.alerts(ctx, "cluster-admin-binding")
+		all, err := m.Alerts(ctx, "cluster-admin-binding")
 		if err != nil {
 			return err
 		}
@@ -54,7 +54,7 @@ func TestKill(t *testing.T) {
 		for name := range answered {
 			found := false
 			for i := range all {
-				found = found || all[i].mentions(name+" ")
+				found = found || mentions(&all[i], name+" ")
 			}
 			if !found {
 				missing++
