@@ -330,7 +330,7 @@ func (i *auditImport) all(ctx context.Context, files []string) error {
 }
 
 // importMemory is where the garbage collector works harder, in bytes.
-const importMemory = 192 << 20
+const importMemory = 160 << 20
 
 // counted counts what is read, for the bar.
 type counted struct {
