@@ -14,7 +14,7 @@ const (
 	// settleTime is how long controllers read what they watch, and rules are compiled.
 	settleTime = 8 * time.Second
 	// idleInterval is how often memory is given back while nobody asks anything.
-	idleInterval = 20 * time.Second
+	idleInterval = time.Minute
 	// idleShare is the share of one core below which the server counts as idle: it
 	// takes some hundredths for its own leases and watches.
 	idleShare = 0.1
