@@ -10,7 +10,7 @@ import (
 
 const (
 	// startGCPercent is the garbage collector's target until the server is ready.
-	startGCPercent = 200
+	startGCPercent = 400
 	// settleTime is how long controllers read what they watch, and rules are compiled.
 	settleTime = 8 * time.Second
 	// idleInterval is how often memory is given back while nobody asks anything.
