@@ -170,7 +170,7 @@ func TestFields(t *testing.T) {
 
 // TestCostIsBounded evaluates what would take for ever.
 func TestCostIsBounded(t *testing.T) {
-	e := env(t, celevent.Options{})
+	e := env(t, celevent.Options{CostLimit: 1_000_000})
 	event := scaled()
 	list := "[" + strings.TrimSuffix(strings.Repeat("1,", 2000), ",") + "]"
 	event.Request = []byte(`{"a":` + list + `}`)
@@ -180,13 +180,9 @@ func TestCostIsBounded(t *testing.T) {
 		`event.requestObject.a.all(x, event.requestObject.a.all(y, event.requestObject.a.all(z, x + y + z > 0)))`,
 		`event.requestObject.a.map(x, event.requestObject.a.map(y, event.requestObject.a)).size() > 0`,
 	} {
-		begun := time.Now()
 		_, err := compile(t, e, expression).Match(context.Background(), &a)
 		if err == nil || !strings.Contains(err.Error(), "cost") {
 			t.Errorf("%s: error is %v", expression, err)
-		}
-		if took := time.Since(begun); took > 20*time.Second {
-			t.Errorf("%s took %v", expression, took)
 		}
 	}
 	// What one can tell to be cheap is not counted, and a limit holds there too.
