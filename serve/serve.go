@@ -159,7 +159,7 @@ func run(ctx context.Context, opts Options) error {
 			if err := runControllers(hook, chosen, ctl, elect); err != nil {
 				klog.Errorf("controllers do not start: %v", err)
 			}
-			go keepMemoryLow(hook, collect, processorTime)
+			keepMemoryLow(hook, collect, processorTime)
 		}()
 		return nil
 	})
