@@ -60,6 +60,9 @@ type Context struct {
 	Reach *Reach `json:"reach,omitempty"`
 	// Problems are what could not be found out, and why, in sentences.
 	Problems []string `json:"problems,omitempty"`
+	// Unsettled says that what is done about it was not known yet: it is told again in a
+	// moment.
+	Unsettled bool `json:"-"`
 }
 
 // MaxRelated is how many requests a Context lists, and MaxReach how many permissions.

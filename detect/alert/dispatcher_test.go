@@ -466,6 +466,31 @@ func TestEnrich(t *testing.T) {
 	})
 }
 
+// TestUnsettled is a response that is made while its finding is told.
+func TestUnsettled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := sinkOf("a", 10)
+		asked := 0
+		d := run(t, Options{Dir: t.TempDir(), Enrich: func(_ context.Context, f *detect.Finding) Context {
+			if asked++; asked < 3 {
+				return Context{Unsettled: true}
+			}
+			f.Response = "It is stopped."
+			return Context{}
+		}}, f)
+		defer d.stop()
+		d.Tell(changed(detect.New, finding("a", 1, nil)))
+		expect(t, f, "firing new a x1")
+		time.Sleep(2 * settling)
+		expect(t, f, "firing repeat a x1", "firing repeat a x1")
+		if last := f.all[len(f.all)-1]; last.Finding.Response != "It is stopped." {
+			t.Errorf("it is not told what was done: %+v", last.Finding)
+		}
+		time.Sleep(time.Minute)
+		expect(t, f) // and then it is told as ever
+	})
+}
+
 func TestFullQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := sinkOf("a", 100)

@@ -20,6 +20,8 @@ const (
 	mostInRound = 256
 	// enrichers is how many of them are found out about at the same time.
 	enrichers = 4
+	// settling is how soon something is told again whose response was not known.
+	settling = 2 * time.Second
 )
 
 // tellAll tells what is due until ctx ends.
@@ -229,6 +231,9 @@ func (d *Dispatcher) note(all []*telling) {
 		e.due = a.At.Add(d.o.RepeatInterval)
 		if e.dirty = e.finding.Count != a.Finding.Count || e.end != ""; e.dirty && e.end == "" {
 			e.due = a.At.Add(d.o.GroupInterval)
+		}
+		if t.context.Unsettled {
+			e.due = a.At.Add(settling)
 		}
 		if e.end == "" {
 			if d.next.IsZero() || e.due.Before(d.next) {

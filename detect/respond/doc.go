@@ -3,7 +3,7 @@
 //	r, err := respond.New(respond.Options{Settings: cfg.Detection.Response, Objects: client})
 //	go r.Run(ctx)
 //	r.Respond(&finding)                                // never waits
-//	said := r.Of(ctx, finding.Fingerprint)             // for the alert
+//	said, known := r.Of(ctx, finding.Fingerprint)      // for the alert
 //
 // For the rules that the settings name, it makes a Revocation (the credentials of the
 // subject are refused) or a Guard (the subject may do nothing) that ends by itself, a

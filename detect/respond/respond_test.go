@@ -72,7 +72,11 @@ func (r *running) respond(t *testing.T, f *detect.Finding) string {
 	r.Respond(f)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	return r.Of(ctx, f.Fingerprint)
+	said, known := r.Of(ctx, f.Fingerprint)
+	if !known {
+		t.Errorf("what was done is not known in time: %s", said)
+	}
+	return said
 }
 
 func (r *running) get(t *testing.T, kind string) *unstructured.Unstructured {

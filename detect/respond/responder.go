@@ -132,18 +132,18 @@ func (r *Responder) Respond(f *detect.Finding) {
 
 // Of is what was done about a Finding, in a sentence, and empty where nothing was to be
 // done. It waits until that is known, or ctx ends.
-func (r *Responder) Of(ctx context.Context, fingerprint string) string {
+func (r *Responder) Of(ctx context.Context, fingerprint string) (said string, known bool) {
 	r.mu.Lock()
 	one := r.done[fingerprint]
 	r.mu.Unlock()
 	if one == nil {
-		return ""
+		return "", true
 	}
 	select {
 	case <-one.known:
-		return one.said
+		return one.said, true
 	case <-ctx.Done():
-		return "A response is under way."
+		return "A response is under way.", false
 	}
 }
 

@@ -22,9 +22,6 @@ const (
 // alert.Enricher: where ctx ends, it answers with what it has.
 func (w *Watcher) Enrich(ctx context.Context, f *detect.Finding) alert.Context {
 	var c alert.Context
-	if w.o.Respond != nil {
-		f.Response = w.o.Respond.Of(ctx, f.Fingerprint)
-	}
 	if w.o.Reader != nil {
 		// Who began it comes first: what that identity can reach is asked after it.
 		if err := detect.Attribute(ctx, w.o.Reader, f); err != nil {
@@ -39,6 +36,12 @@ func (w *Watcher) Enrich(ctx context.Context, f *detect.Finding) alert.Context {
 		if c.Related, c.RelatedMore, err = w.related(ctx, f); err != nil {
 			c.Problems = append(c.Problems, problem("all related requests", err))
 		}
+	}
+	if w.o.Respond != nil {
+		// Last, since it may take all the time that is left.
+		var known bool
+		f.Response, known = w.o.Respond.Of(ctx, f.Fingerprint)
+		c.Unsettled = !known
 	}
 	return c
 }

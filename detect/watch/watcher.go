@@ -57,8 +57,8 @@ type Responder interface {
 	// Respond never waits.
 	Respond(f *detect.Finding)
 	// Of is what was done about a Finding, in a sentence. It waits until that is known,
-	// or ctx ends.
-	Of(ctx context.Context, fingerprint string) string
+	// or ctx ends: then it is not.
+	Of(ctx context.Context, fingerprint string) (said string, known bool)
 }
 
 // Watcher judges events as they come. It is safe for concurrent use.
