@@ -481,7 +481,7 @@ func TestUnsettled(t *testing.T) {
 		defer d.stop()
 		d.Tell(changed(detect.New, finding("a", 1, nil)))
 		expect(t, f, "firing new a x1")
-		time.Sleep(2 * settling)
+		time.Sleep(3 * settling)
 		expect(t, f, "firing repeat a x1", "firing repeat a x1")
 		if last := f.all[len(f.all)-1]; last.Finding.Response != "It is stopped." {
 			t.Errorf("it is not told what was done: %+v", last.Finding)
