@@ -11,6 +11,9 @@ import (
 const (
 	// startGCPercent is the garbage collector's target until the server is ready.
 	startGCPercent = 400
+	// gcPercent is its target from then on, unless the variable GOGC names one: what the
+	// heap grows by is given back when nothing is asked.
+	gcPercent = 150
 	// settleTime is how long controllers read what they watch, and rules are compiled.
 	settleTime = 8 * time.Second
 	// idleInterval is how often memory is given back while nobody asks anything.

@@ -69,6 +69,9 @@ func run(ctx context.Context, opts Options) error {
 	// The start makes much that stays and little garbage: collecting at every
 	// doubling of the live heap, several times a second, would be a fifth of its work.
 	collect := debug.SetGCPercent(startGCPercent)
+	if os.Getenv("GOGC") == "" {
+		collect = gcPercent
+	}
 	// Every file and socket made from here on is this user's alone.
 	syscall.Umask(0o077)
 	cfg := opts.Config.DeepCopy()

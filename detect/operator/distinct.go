@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
@@ -92,21 +93,26 @@ func (d *distinct) observe(op Operator, late int64, o Observation) (Fire, bool) 
 }
 
 // makeRoom lets values go where there are twice as many as fire: those that count no more,
-// or else the oldest.
+// or else the oldest, some at a time, so that a storm of new values does not look for the
+// oldest of them all at each.
 func (d *distinct) makeRoom(spec Distinct, at, late int64) {
 	if len(d.Last) < spec.most() {
 		return
 	}
-	oldest, when := uint64(0), int64(0)
+	old := make([]uint64, 0, len(d.Last))
 	for value, t := range d.Last {
 		if t <= at-spec.keep().Microseconds()-late {
 			d.drop(value)
-		} else if when == 0 || t < when || t == when && value < oldest {
-			oldest, when = value, t
+		} else {
+			old = append(old, value)
 		}
 	}
-	if len(d.Last) >= spec.most() {
-		d.drop(oldest)
+	if len(d.Last) < spec.most() {
+		return
+	}
+	slices.SortFunc(old, func(a, b uint64) int { return cmp.Or(cmp.Compare(d.Last[a], d.Last[b]), cmp.Compare(a, b)) })
+	for _, value := range old[:1+len(old)/16] {
+		d.drop(value)
 	}
 }
 
