@@ -14,13 +14,12 @@ import (
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 	"github.com/gatehouse-io/gatehouse/internal/version"
-	"github.com/gatehouse-io/gatehouse/serve/pki"
 )
 
 // announce waits until the server is ready and prints, once, what is on, where
 // the API is and what to try next.
-func announce(ctx context.Context, out io.Writer, cfg *v1alpha1.ServeConfiguration, dir *dataDir, keys *pki.PKI, listener net.Listener, running int, begun time.Time) {
-	if !awaitReady(ctx, serverURL(listener), keys.Paths.ClusterCA.Cert) {
+func announce(ready func() bool, out io.Writer, cfg *v1alpha1.ServeConfiguration, dir *dataDir, listener net.Listener, running int, begun time.Time) {
+	if !ready() {
 		return
 	}
 	fmt.Fprint(out, summary(cfg, dir, serverURL(listener), running, time.Since(begun)))

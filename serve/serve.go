@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -152,11 +153,15 @@ func run(ctx context.Context, opts Options) error {
 	} else {
 		ctl.shared = built.informers
 	}
+	// All who wait for the server ask it together, until it is to stop.
+	starting, endStart := context.WithCancel(ctx)
+	defer endStart()
+	ready := sync.OnceValue(func() bool { return awaitReady(starting, serverURL(listener), keys.Paths.ClusterCA.Cert) })
 	built.server.GenericAPIServer.AddPostStartHookOrDie("gatehouse-controllers", func(hook genericapiserver.PostStartHookContext) error {
 		go func() {
 			// The namespace controller ends the process where it cannot discover
 			// the API while it is built, so the API must be there first.
-			if !awaitReady(hook, serverURL(listener), keys.Paths.ClusterCA.Cert) {
+			if !ready() {
 				return
 			}
 			if err := runControllers(hook, chosen, ctl, elect); err != nil {
@@ -167,7 +172,7 @@ func run(ctx context.Context, opts Options) error {
 		return nil
 	})
 	go events.trail.Run(inner)
-	events.detect(inner, func() bool { return awaitReady(inner, serverURL(listener), keys.Paths.ClusterCA.Cert) })
+	events.detect(inner, ready)
 	go keys.Run(inner, func(name string) { klog.Infof("certificate %s is renewed", name) },
 		func(err error) {
 			measured.renewals.Add(1)
@@ -180,8 +185,8 @@ func run(ctx context.Context, opts Options) error {
 	}
 	phase("API server is prepared")
 	go measured.run(inner)
-	go announce(ctx, opts.Out, cfg, dir, keys, listener, len(chosen), begun)
-	return runUntilDone(ctx, leave, func() bool { return awaitReady(ctx, serverURL(listener), keys.Paths.ClusterCA.Cert) }, prepared.Run)
+	go announce(ready, opts.Out, cfg, dir, listener, len(chosen), begun)
+	return runUntilDone(ctx, leave, ready, prepared.Run)
 }
 
 // whileStored builds while the store takes up its work, and gives up as soon as
