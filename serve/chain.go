@@ -49,7 +49,7 @@ type chain struct {
 // CreateKubeAPIServerConfig. Later is too late: the authorizer is copied into
 // the HTTP filters, the admission initializers, the REST storage and the two
 // delegated servers. awaitStore returns when etcd answers and is seeded.
-func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki.PKI, opts options.CompletedOptions, checks *authorizationChecks, events *auditTrail, m *meters, tracing *trace.Tracing, awaitStore func() error) (*chain, error) {
+func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki.PKI, st *store, opts options.CompletedOptions, checks *authorizationChecks, events *auditTrail, m *meters, tracing *trace.Tracing, awaitStore func() error) (*chain, error) {
 	name, err := cache.NewInformerName("kube-apiserver")
 	if err != nil {
 		return nil, err
@@ -67,6 +67,11 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 		return nil, settingsError(cfg, err)
 	}
 	traceWithin(tracing, generic, opts, storage)
+	objects, err := newObjectStorage(ctx, st, opts)
+	if err != nil {
+		return nil, err
+	}
+	generic.RESTOptionsGetter = objects.over(generic.RESTOptionsGetter)
 
 	kinds, err := newKindInformers(generic)
 	if err != nil {
@@ -151,6 +156,9 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 	if err != nil {
 		return nil, settingsError(cfg, err)
 	}
+	extensions.GenericConfig.RESTOptionsGetter = objects.over(extensions.GenericConfig.RESTOptionsGetter)
+	extensions.ExtraConfig.CRDRESTOptionsGetter = objects.over(extensions.ExtraConfig.CRDRESTOptionsGetter)
+	aggregator.GenericConfig.RESTOptionsGetter = objects.over(aggregator.GenericConfig.RESTOptionsGetter)
 	completed, err := (&app.Config{Options: opts, KubeAPIs: kube, ApiExtensions: extensions, Aggregator: aggregator}).Complete()
 	if err != nil {
 		return nil, err

@@ -23,6 +23,7 @@ type store struct {
 	endpoints []string
 	tls       transport.TLSInfo // zero where the cluster is reached without TLS
 	embedded  *embed.Etcd       // nil with an external cluster
+	inProcess *inProcess        // clients of the embedded one
 }
 
 // etcdStartTimeout bounds how long an embedded etcd may take to replay its
@@ -78,7 +79,7 @@ func startEmbeddedEtcd(d *dataDir, tls, clientTLS transport.TLSInfo, quotaBytes 
 			Mend:    "restore the folder from a backup, or move it away to begin with an empty cluster",
 		}
 	}
-	return &store{endpoints: []string{socket.String()}, tls: clientTLS, embedded: e}, nil
+	return &store{endpoints: []string{socket.String()}, tls: clientTLS, embedded: e, inProcess: newInProcess(e.Server)}, nil
 }
 
 // awaitReady waits until an embedded store answers.
@@ -101,7 +102,20 @@ func (s *store) awaitReady(ctx context.Context) error {
 	}
 }
 
-// connect opens a client. The caller closes it.
+// client opens a client, of the embedded etcd by calls; the second answer closes it.
+func (s *store) client(ctx context.Context) (*clientv3.Client, func(), error) {
+	if s.embedded != nil {
+		c := s.inProcess.client()
+		return c.Client, func() { s.inProcess.release(c) }, nil
+	}
+	c, err := s.connect(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, func() { _ = c.Close() }, nil // a failure to close a connection changes nothing
+}
+
+// connect opens a connection. The caller closes it.
 func (s *store) connect(ctx context.Context) (*clientv3.Client, error) {
 	cfg := clientv3.Config{Context: ctx, Endpoints: s.endpoints, DialTimeout: 5 * time.Second, Logger: zap.NewNop()}
 	if s.tls.CertFile != "" || s.tls.TrustedCAFile != "" {
@@ -151,6 +165,7 @@ func (s *store) close() {
 	}
 	closed := make(chan struct{})
 	go func() {
+		s.inProcess.shut(storeLimit / 2)
 		s.embedded.Close()
 		close(closed)
 	}()

@@ -23,8 +23,8 @@ import (
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
 )
 
-// testEtcd starts a plain etcd on a unix socket.
-func testEtcd(t *testing.T) *clientv3.Client {
+// startTestEtcd starts a plain etcd on a unix socket. The caller closes it.
+func startTestEtcd(t *testing.T) *embed.Etcd {
 	t.Helper()
 	dir := t.TempDir()
 	cfg := embed.NewConfig()
@@ -36,9 +36,15 @@ func testEtcd(t *testing.T) *clientv3.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(e.Close)
 	<-e.Server.ReadyNotify()
-	client, err := clientv3.New(clientv3.Config{Endpoints: []string{socket.String()}, DialTimeout: 5 * time.Second})
+	return e
+}
+
+func testEtcd(t *testing.T) *clientv3.Client {
+	t.Helper()
+	e := startTestEtcd(t)
+	t.Cleanup(e.Close)
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{e.Config().ListenClientUrls[0].String()}, DialTimeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -132,7 +132,7 @@ func run(ctx context.Context, opts Options) error {
 		if err != nil {
 			return nil, err
 		}
-		return buildChain(inner, cfg, keys, completed, checks, events, measured, tracing, func() error {
+		return buildChain(inner, cfg, keys, st, completed, checks, events, measured, tracing, func() error {
 			phase("API server is configured")
 			defer phase("store is seeded")
 			return await()
@@ -364,11 +364,11 @@ func seed(ctx context.Context, cfg *v1alpha1.ServeConfiguration, st *store, keys
 	if err := st.awaitReady(ctx); err != nil {
 		return err
 	}
-	client, err := st.connect(ctx)
+	client, release, err := st.client(ctx)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
+	defer release()
 	s := newSeeder(client, cfg.Etcd.Prefix, clock.RealClock{})
 	if freshKey {
 		if err := s.refuseLostKey(ctx, cfg.Encryption.ConfigFile); err != nil {
