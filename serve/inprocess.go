@@ -14,7 +14,10 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
 	"go.etcd.io/etcd/server/v3/proxy/grpcproxy/adapter"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 )
 
 // inProcess makes clients of an embedded etcd that call it instead of connecting to
@@ -88,34 +91,45 @@ type guardedKV struct {
 	in     *inProcess
 }
 
-func guarded[Q, A any](ctx context.Context, in *inProcess, request Q, opts []grpc.CallOption, call func(context.Context, Q, ...grpc.CallOption) (A, error)) (A, error) {
+// guarded makes a call, of a method of service KV. In a request that is traced it has
+// the span that it would have over a connection.
+func guarded[Q, A any](ctx context.Context, in *inProcess, method string, request Q, opts []grpc.CallOption, call func(context.Context, Q, ...grpc.CallOption) (A, error)) (answer A, err error) {
 	in.calls.RLock()
 	defer in.calls.RUnlock()
 	if in.isShut {
-		var none A
-		return none, rpctypes.ErrGRPCStopped
+		return answer, rpctypes.ErrGRPCStopped
 	}
-	return call(ctx, request, opts...)
+	parent := trace.SpanFromContext(ctx)
+	if !parent.IsRecording() {
+		return call(ctx, request, opts...)
+	}
+	ctx, span := parent.TracerProvider().Tracer("go.etcd.io/etcd").Start(ctx, "etcdserverpb.KV/"+method, trace.WithSpanKind(trace.SpanKindClient))
+	defer span.End()
+	answer, err = call(ctx, request, opts...)
+	if err != nil {
+		span.SetStatus(codes.Error, status.Code(err).String())
+	}
+	return answer, err
 }
 
 func (g *guardedKV) Range(ctx context.Context, r *pb.RangeRequest, opts ...grpc.CallOption) (*pb.RangeResponse, error) {
-	return guarded(ctx, g.in, r, opts, g.KVClient.Range)
+	return guarded(ctx, g.in, "Range", r, opts, g.KVClient.Range)
 }
 
 func (g *guardedKV) Put(ctx context.Context, r *pb.PutRequest, opts ...grpc.CallOption) (*pb.PutResponse, error) {
-	return guarded(ctx, g.in, r, opts, g.KVClient.Put)
+	return guarded(ctx, g.in, "Put", r, opts, g.KVClient.Put)
 }
 
 func (g *guardedKV) DeleteRange(ctx context.Context, r *pb.DeleteRangeRequest, opts ...grpc.CallOption) (*pb.DeleteRangeResponse, error) {
-	return guarded(ctx, g.in, r, opts, g.KVClient.DeleteRange)
+	return guarded(ctx, g.in, "DeleteRange", r, opts, g.KVClient.DeleteRange)
 }
 
 func (g *guardedKV) Txn(ctx context.Context, r *pb.TxnRequest, opts ...grpc.CallOption) (*pb.TxnResponse, error) {
-	return guarded(ctx, g.in, r, opts, g.KVClient.Txn)
+	return guarded(ctx, g.in, "Txn", r, opts, g.KVClient.Txn)
 }
 
 func (g *guardedKV) Compact(ctx context.Context, r *pb.CompactionRequest, opts ...grpc.CallOption) (*pb.CompactionResponse, error) {
-	return guarded(ctx, g.in, r, opts, g.KVClient.Compact)
+	return guarded(ctx, g.in, "Compact", r, opts, g.KVClient.Compact)
 }
 
 // RangeStream reads in chunks, which etcd's own adapter cannot.
@@ -123,7 +137,7 @@ func (g *guardedKV) RangeStream(ctx context.Context, r *pb.RangeRequest, _ ...gr
 	s := &chunks{ctx: ctx, sent: make(chan *pb.RangeStreamResponse), done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
-		_, s.err = guarded(ctx, g.in, r, nil, func(_ context.Context, r *pb.RangeRequest, _ ...grpc.CallOption) (struct{}, error) {
+		_, s.err = guarded(ctx, g.in, "RangeStream", r, nil, func(_ context.Context, r *pb.RangeRequest, _ ...grpc.CallOption) (struct{}, error) {
 			return struct{}{}, g.server.RangeStream(r, chunkSender{chunks: s})
 		})
 	}()
