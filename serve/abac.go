@@ -8,13 +8,14 @@ import (
 
 	"github.com/gatehouse-io/gatehouse/authz/abac"
 	"github.com/gatehouse-io/gatehouse/gate"
+	"github.com/gatehouse-io/gatehouse/telemetry/meter"
 )
 
 // newABAC is the authorizer of a policy file that is read again when it changes. A
 // file that does not parse leaves the last good policies in force.
-func newABAC(ctx context.Context, path string) (*abac.File, error) {
+func newABAC(ctx context.Context, path string, reloads *meter.Reloads) (*abac.File, error) {
 	file := abac.NewFile(path)
-	return file, loadAndWatch(ctx, "ABAC policy file", path,
+	return file, loadAndWatch(ctx, reloads, "ABAC policy file", path,
 		"each line is one JSON object of kind Policy, apiVersion abac.authorization.kubernetes.io/v1beta1",
 		func(data []byte) error {
 			if err := file.Load(data); err != nil {

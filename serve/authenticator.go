@@ -36,14 +36,14 @@ type requestAuthenticator interface {
 func newAuthenticationGates(ctx context.Context, cfg *v1alpha1.ServeConfiguration, generic *genericapiserver.Config, kinds *kindInformers, keys *pki.PKI, m *meters) (authenticator.Request, error) {
 	gates := generic.Authentication.Authenticator
 	if path := cfg.Authentication.TokenFile; path != "" {
-		reloads.Watch(tokenFile)
+		m.reloads.Watch(tokenFile)
 		tokens, err := tokenfile.New(path, tokenfile.Options{
 			OnError: func(err error) {
-				reloads.Count(tokenFile, err)
+				m.reloads.Count(tokenFile, err)
 				klog.ErrorS(err, "The changed token file is not taken, the tokens before stay in force")
 			},
 			OnReload: func(n int) {
-				reloads.Count(tokenFile, nil)
+				m.reloads.Count(tokenFile, nil)
 				klog.InfoS("The token file has changed and is in force", "file", path, "tokens", n)
 			},
 		})
@@ -67,14 +67,14 @@ func newAuthenticationGates(ctx context.Context, cfg *v1alpha1.ServeConfiguratio
 	opts := revocation.Options{Registry: revocation.NewRegistry(revocation.RegistryOptions{})}
 	var crl *revocation.CRLFile
 	if path := cfg.Authentication.ClientCRLFile; path != "" {
-		reloads.Watch(crlFile)
+		m.reloads.Watch(crlFile)
 		crl, err = revocation.OpenCRL(revocation.CRLOptions{
 			OnError: func(err error) {
-				reloads.Count(crlFile, err)
+				m.reloads.Count(crlFile, err)
 				klog.ErrorS(err, "The certificate revocation lists are not as they should be", "file", path)
 			},
 			OnReload: func(n int) {
-				reloads.Count(crlFile, nil)
+				m.reloads.Count(crlFile, nil)
 				klog.InfoS("The CRL file has changed and is in force", "file", path, "revoked", n)
 			},
 			Path:    path,

@@ -57,8 +57,10 @@ type authorizerChain struct {
 	rbac   *rbac.Index
 	synced func() bool // rbac holds all that there was at the start
 
-	// decided counts decisions on requests of others; nil counts nothing.
+	// decided counts decisions on requests of others; nil counts nothing. reloads counts
+	// what becomes of changed files.
 	decided *meter.Decisions
+	reloads *meter.Reloads
 
 	// policies put a reviewed request before admission.
 	policies *policyGate
@@ -85,7 +87,7 @@ type resolvedChain struct {
 
 // newAuthorizerChain builds the authorizers of opts and, where they come from a
 // file, watches it until ctx ends.
-func newAuthorizerChain(ctx context.Context, opts v1alpha1.AuthorizationOptions, shared informers.SharedInformerFactory) (*authorizerChain, error) {
+func newAuthorizerChain(ctx context.Context, opts v1alpha1.AuthorizationOptions, shared informers.SharedInformerFactory, reloads *meter.Reloads) (*authorizerChain, error) {
 	compiler := authorizationcel.NewDefaultCompiler()
 	c := &authorizerChain{
 		guards:        guard.New(guard.Options{Namespaces: guard.ListedNamespaces(shared.Core().V1().Namespaces().Lister()), Compiler: compiler}),
@@ -93,12 +95,13 @@ func newAuthorizerChain(ctx context.Context, opts v1alpha1.AuthorizationOptions,
 		parts:         map[authzconfig.AuthorizerType]namedRuleResolver{},
 		systemMasters: opts.SystemMastersBypass,
 		compiler:      compiler,
+		reloads:       reloads,
 	}
 	if opts.ConfigFile == "" {
 		return c, c.begin(ctx, modesConfiguration(opts), opts, shared)
 	}
 	var fixed sets.Set[authzconfig.AuthorizerType] // nil until the first load
-	return c, loadAndWatch(ctx, "authorization configuration", opts.ConfigFile,
+	return c, loadAndWatch(ctx, reloads, "authorization configuration", opts.ConfigFile,
 		"it is an AuthorizationConfiguration of apiserver.config.k8s.io/v1", func(data []byte) error {
 			config, err := kubeauthorizer.LoadAndValidateData(data, c.compiler, fixed)
 			if err != nil {
@@ -175,7 +178,7 @@ func (c *authorizerChain) newPart(ctx context.Context, kind authzconfig.Authoriz
 		if opts.ABACPolicyFile == "" {
 			return nil, &StartError{Problem: "authorizer ABAC has no policy file", Mend: "set authorization.abacPolicyFile"}
 		}
-		return newABAC(ctx, opts.ABACPolicyFile)
+		return newABAC(ctx, opts.ABACPolicyFile, c.reloads)
 	case modes.ModeAlwaysAllow:
 		return authorizerfactory.NewAlwaysAllowAuthorizer(), nil
 	case modes.ModeAlwaysDeny:

@@ -14,11 +14,12 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
+	"github.com/gatehouse-io/gatehouse/telemetry/meter"
 )
 
 func testChain(t *testing.T, opts v1alpha1.AuthorizationOptions) *authorizerChain {
 	t.Helper()
-	c, err := newAuthorizerChain(t.Context(), opts, noObjects())
+	c, err := newAuthorizerChain(t.Context(), opts, noObjects(), new(meter.Reloads))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +95,7 @@ func TestAuthorizationRefusesBadSettings(t *testing.T) {
 		"missing file":      {ConfigFile: "/nonexistent/authz.yaml"},
 		"missing ABAC file": {Modes: []string{"ABAC"}, ABACPolicyFile: "/nonexistent/abac.jsonl"},
 	} {
-		if _, err := newAuthorizerChain(t.Context(), opts, noObjects()); err == nil {
+		if _, err := newAuthorizerChain(t.Context(), opts, noObjects(), new(meter.Reloads)); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}

@@ -77,7 +77,7 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 	if err != nil {
 		return nil, err
 	}
-	authz, err := newAuthorizerChain(ctx, cfg.Authorization, shared)
+	authz, err := newAuthorizerChain(ctx, cfg.Authorization, shared, &m.reloads)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 		return nil, err
 	}
 	if path := cfg.Audit.PolicyFile; path != "" {
-		if err := loadAndWatch(ctx, "audit policy", path, "it is a Policy of audit.k8s.io/v1; gatehouse print audit-policy shows one", policy.Replace); err != nil {
+		if err := loadAndWatch(ctx, &m.reloads, "audit policy", path, "it is a Policy of audit.k8s.io/v1; gatehouse print audit-policy shows one", policy.Replace); err != nil {
 			return nil, err
 		}
 	}

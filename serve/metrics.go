@@ -20,9 +20,6 @@ import (
 	"github.com/gatehouse-io/gatehouse/telemetry/meter"
 )
 
-// reloads are what became of changed settings files, of the one server that a process has.
-var reloads meter.Reloads
-
 // What files are called in reloads, beside those of loadAndWatch.
 const (
 	tokenFile = "token file"
@@ -36,6 +33,7 @@ const lookInterval = 15 * time.Second
 type meters struct {
 	authn, authz *meter.Decisions
 	families     []meter.Family
+	reloads      meter.Reloads // what became of changed settings files
 	certificates *meter.Certificates
 	keys         *keyAges
 	renewals     atomic.Uint64 // passes over the PKI that failed
@@ -53,7 +51,7 @@ func newMeters(cfg *v1alpha1.ServeConfiguration, d *dataDir, keys *pki.PKI, list
 	}
 	m.add(m.certificates.Families()...)
 	m.add(m.keys.families()...)
-	m.add(reloads.Families()...)
+	m.add(m.reloads.Families()...)
 	m.add(meter.Counter("gatehouse_pki_renewal_failures_total", "Attempts to renew certificates that failed.",
 		func() float64 { return float64(m.renewals.Load()) }))
 	if len(cfg.Etcd.Servers) == 0 {

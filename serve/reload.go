@@ -8,12 +8,13 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/gatehouse-io/gatehouse/internal/filewatch"
+	"github.com/gatehouse-io/gatehouse/telemetry/meter"
 )
 
 // loadAndWatch gives load the file's bytes, and again whenever they change,
 // until ctx ends. The first error is returned, with mend as its hint; a later
-// one leaves what is in force as it is and is logged.
-func loadAndWatch(ctx context.Context, what, path, mend string, load func([]byte) error) error {
+// one leaves what is in force as it is and is logged; reloads counts either.
+func loadAndWatch(ctx context.Context, reloads *meter.Reloads, what, path, mend string, load func([]byte) error) error {
 	watcher, data, err := filewatch.Open(path)
 	if err != nil {
 		return &StartError{Problem: fmt.Sprintf("%s %s cannot be read: %v", what, path, underlying(err)), Mend: mend}
