@@ -234,29 +234,35 @@ func TestInventoryChanges(t *testing.T) {
 	}
 }
 
-// TestAtOnce asks one program from many sides; the race detector looks on.
+// TestAtOnce asks one program from many sides while the inventory changes; the race
+// detector looks on.
 func TestAtOnce(t *testing.T) {
 	b := newBoth(t)
-	b.put(t, content(chance{rand.New(rand.NewPCG(1, 1))}))
 	p := b.add(t, template("All", said[1]))
 	parameters, err := rego.Parameters(map[string]any{"list": []any{"b", "a"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var all sync.WaitGroup
-	for range 8 {
-		all.Go(func() {
-			review, err := rego.Sent(map[string]any{"object": map[string]any{"b": 1, "a": 2}})
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			q := rego.Question{Review: review, Data: b.inventory.Data()}
-			if found, err := p.Violations(t.Context(), &q, parameters); err != nil || len(found) != 1 {
-				t.Error(found, err)
-			}
-		})
-		b.inventory.Data() // makes nothing anew
+	for i := range 40 {
+		o := content(chance{rand.New(rand.NewPCG(1, uint64(i)))})
+		if err := b.inventory.Put([]string{"namespace", "shop", "v1", "ConfigMap", fmt.Sprint(i)}, o.Object); err != nil {
+			t.Fatal(err)
+		}
+		data := b.inventory.Data()
+		for range 2 {
+			all.Go(func() {
+				review, err := rego.Sent(map[string]any{"object": map[string]any{"b": 1, "a": 2}})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				q := rego.Question{Review: review, Data: data}
+				if found, err := p.Violations(t.Context(), &q, parameters); err != nil || len(found) != 1 || strings.Count(found[0].Message, "ConfigMap\",") != i+1 {
+					t.Error(i, found, err)
+				}
+			})
+		}
 	}
 	all.Wait()
 }
