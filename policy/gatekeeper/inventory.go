@@ -17,7 +17,7 @@ type inventory struct {
 	mu    sync.Mutex // guards what follows
 	kinds []schema.GroupVersionKind
 	have  map[heldKey]*held
-	terms rego.Inventory
+	made  rego.Inventory
 }
 
 type heldKey struct {
@@ -68,17 +68,15 @@ func (i *inventory) sync(ctx context.Context, cluster policy.Cluster) (*rego.Dat
 				h.seen = true
 				continue
 			}
-			if err := i.terms.Put(key.path(), o.Object); err != nil {
-				return nil, err
-			}
+			i.made.Put(key.path(), o.Object)
 			i.have[key] = &held{o, true}
 		}
 	}
 	for key, h := range i.have {
 		if !h.seen {
-			i.terms.Remove(key.path())
+			i.made.Remove(key.path())
 			delete(i.have, key)
 		}
 	}
-	return i.terms.Data(), nil
+	return i.made.Data(), nil
 }

@@ -70,3 +70,42 @@ func BenchmarkRegoCompile(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkRegoLooksUp is one request before a constraint that looks at each of 1,000
+// objects; changing is with one of them new for each.
+func BenchmarkRegoLooksUp(b *testing.B) {
+	loaded := engine(b).Compile(objects(b, rego("Unique", `violation[{"msg": "taken"}] { data.inventory.namespace[_]["v1"]["ConfigMap"][name].data.host == input.review.object.data.host; name != input.review.object.metadata.name }`, "{}")))
+	if len(loaded.Problems) > 0 {
+		b.Fatal(loaded.Problems[0])
+	}
+	set := policy.NewSet(loaded.Policies, policy.Options{})
+	host := func(i int, text string) *unstructured.Unstructured {
+		o := aConfigMap()
+		o.SetName(fmt.Sprintf("c%d", i))
+		o.Object["data"] = map[string]any{"host": text, "text": "something beside it"}
+		return o
+	}
+	var shared []*unstructured.Unstructured
+	for i := range 1000 {
+		shared = append(shared, host(i, fmt.Sprintf("%d.example.org", i)))
+	}
+	there := func(more string) *cluster.Known {
+		known := &cluster.Known{}
+		for _, o := range shared {
+			known.Add(o)
+		}
+		known.Add(host(1000, more))
+		known.Seal()
+		return known
+	}
+	for name, views := range map[string][]*cluster.Known{"still": {there("a")}, "changing": {there("a"), there("b")}} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if out := set.Validate(context.Background(), request(admission.Create, aConfigMap(), nil, views[i%len(views)])); len(out.Denials) > 0 {
+					b.Fatal(out.Message())
+				}
+			}
+		})
+	}
+}

@@ -8,10 +8,14 @@ import (
 	"github.com/open-policy-agent/opa/v1/storage"
 )
 
-// Data is what templates look up: data.inventory, as it was at one moment. It is a store
-// of OPA that can be read only, and is terms already: OPA's own would make terms anew for
-// each question.
-type Data struct {
+// Data is what templates look up: data.inventory, as it was at one moment. It has objects
+// as they are in the cluster view, since terms of all that could be looked up would weigh
+// several times as much.
+type Data struct{ content map[string]any }
+
+// store is Data as one Question sees it: a store of OPA that can be read only. What is
+// looked up becomes terms when it is first looked at, for all that are asked.
+type store struct {
 	storage.WritesNotSupported
 	storage.TriggersNotSupported
 	storage.PolicyNotSupported
@@ -19,10 +23,17 @@ type Data struct {
 	root ast.Value
 }
 
-var _ storage.Store = &Data{}
+var _ storage.Store = &store{}
 
-// nothing is Data without an object.
-var nothing = (&Inventory{}).Data()
+// nothing is a store without an object. Reading it changes nothing in it.
+var nothing = &store{root: ast.NewObject([2]*ast.Term{ast.StringTerm("inventory"), ast.ObjectTerm()})}
+
+func (d *Data) store() *store {
+	if d == nil {
+		return nothing
+	}
+	return &store{root: ast.LazyObject(d.content)}
+}
 
 // transaction is of a store that does not change.
 type transaction struct{}
@@ -31,24 +42,24 @@ type transaction struct{}
 func (transaction) ID() uint64 { return 0 }
 
 // NewTransaction implements storage.Store.
-func (d *Data) NewTransaction(context.Context, ...storage.TransactionParams) (storage.Transaction, error) {
+func (s *store) NewTransaction(context.Context, ...storage.TransactionParams) (storage.Transaction, error) {
 	return transaction{}, nil
 }
 
 // Commit implements storage.Store.
-func (d *Data) Commit(context.Context, storage.Transaction) error { return nil }
+func (s *store) Commit(context.Context, storage.Transaction) error { return nil }
 
 // Abort implements storage.Store.
-func (d *Data) Abort(context.Context, storage.Transaction) {}
+func (s *store) Abort(context.Context, storage.Transaction) {}
 
 // Truncate implements storage.Store.
-func (d *Data) Truncate(context.Context, storage.Transaction, storage.TransactionParams, storage.Iterator) error {
+func (s *store) Truncate(context.Context, storage.Transaction, storage.TransactionParams, storage.Iterator) error {
 	return &storage.Error{Code: storage.WritesNotSupportedErr}
 }
 
 // Read implements storage.Store.
-func (d *Data) Read(_ context.Context, _ storage.Transaction, path storage.Path) (any, error) {
-	at := d.root
+func (s *store) Read(_ context.Context, _ storage.Transaction, path storage.Path) (any, error) {
+	at := s.root
 	for _, step := range path {
 		var next *ast.Term
 		switch of := at.(type) {
@@ -73,22 +84,19 @@ type Inventory struct {
 	data *Data
 }
 
-// branch is a level of the inventory. Its term is nil once something below has changed.
+// branch is a level of the inventory. Its content is nil once something below has changed,
+// and is never changed itself: who has it keeps it.
 type branch struct {
-	below map[string]*branch
-	term  *ast.Term
+	below   map[string]*branch
+	content map[string]any
 }
 
-// Put has the object at the path, in place of what was there.
-func (i *Inventory) Put(path []string, object map[string]any) error {
-	term, err := Term(object)
-	if err != nil {
-		return err
-	}
+// Put has the object at the path, in place of what was there. Nobody may change it.
+func (i *Inventory) Put(path []string, object map[string]any) {
 	i.data = nil
 	at := &i.root
 	for _, step := range path {
-		at.term = nil
+		at.content = nil
 		if at.below == nil {
 			at.below = map[string]*branch{}
 		}
@@ -99,44 +107,41 @@ func (i *Inventory) Put(path []string, object map[string]any) error {
 		}
 		at = next
 	}
-	*at = branch{term: term}
-	return nil
+	*at = branch{content: object}
 }
 
 // Remove takes away what is at the path. The levels above it stay, as Gatekeeper's do.
 func (i *Inventory) Remove(path []string) {
-	at := &i.root
+	levels := []*branch{&i.root}
 	for _, step := range path[:len(path)-1] {
-		if at = at.below[step]; at == nil {
+		next := levels[len(levels)-1].below[step]
+		if next == nil {
 			return
 		}
+		levels = append(levels, next)
 	}
-	delete(at.below, path[len(path)-1])
-	i.data, at = nil, &i.root
-	for _, step := range path[:len(path)-1] {
-		at.term = nil
-		at = at.below[step]
+	delete(levels[len(levels)-1].below, path[len(path)-1])
+	for _, level := range levels {
+		level.content = nil
 	}
-	at.term = nil
+	i.data = nil
 }
 
 // Data is what there is now. What comes and goes later does not change it.
 func (i *Inventory) Data() *Data {
 	if i.data == nil {
-		i.data = &Data{root: ast.NewObject([2]*ast.Term{ast.StringTerm("inventory"), i.root.made()})}
+		i.data = &Data{map[string]any{"inventory": i.root.made()}}
 	}
 	return i.data
 }
 
-// made is the level as a term; levels below that have not changed are the same terms as
-// before.
-func (b *branch) made() *ast.Term {
-	if b.term == nil {
-		pairs := make([][2]*ast.Term, 0, len(b.below))
+// made is the level as content; levels below that have not changed are the same as before.
+func (b *branch) made() map[string]any {
+	if b.content == nil {
+		b.content = make(map[string]any, len(b.below))
 		for step, next := range b.below {
-			pairs = append(pairs, [2]*ast.Term{ast.StringTerm(step), next.made()})
+			b.content[step] = next.made()
 		}
-		b.term = ast.NewTerm(ast.NewObject(pairs...))
 	}
-	return b.term
+	return b.content
 }

@@ -71,9 +71,10 @@ func (b *both) put(t testing.TB, o *unstructured.Unstructured) {
 	if ns := o.GetNamespace(); ns != "" {
 		path = []string{"namespace", ns, o.GetAPIVersion(), o.GetKind(), o.GetName()}
 	}
-	if err := errors.Join(b.driver.AddData(context.Background(), target, path, o.Object), b.inventory.Put(path, o.Object)); err != nil {
+	if err := b.driver.AddData(context.Background(), target, path, o.Object); err != nil {
 		t.Fatal(err)
 	}
+	b.inventory.Put(path, o.Object)
 }
 
 // compare asks both, and reports what was found, or why nothing can be.

@@ -20,6 +20,9 @@ type Question struct {
 	Data *Data
 
 	cancel topdown.Cancel
+	// store is Data, with the terms that were made of it so far; made when it is first
+	// asked for.
+	store *store
 }
 
 // Begin has evaluations end with the context. The returned function lets go of it.
@@ -56,13 +59,12 @@ var (
 // order of their messages. An error that is no MessageError is of the evaluation: of
 // rules that contradict each other, or of its end before it was done.
 func (p *Program) Violations(ctx context.Context, q *Question, parameters *ast.Term) ([]Violation, error) {
-	data := q.Data
-	if data == nil {
-		data = nothing
+	if q.store == nil {
+		q.store = q.Data.store()
 	}
 	input := ast.NewTerm(ast.NewObject([2]*ast.Term{reviewTerm, q.Review}, [2]*ast.Term{parametersTerm, parameters}))
 	query := topdown.NewQuery(p.asked).WithCompiler(p.compiler).WithQueryCompiler(p.query).
-		WithStore(data).WithTransaction(transaction{}).WithInput(input).WithCancel(q.cancel).WithMetrics(metrics.NoOp())
+		WithStore(q.store).WithTransaction(transaction{}).WithInput(input).WithCancel(q.cancel).WithMetrics(metrics.NoOp())
 	type said struct {
 		message ast.String
 		details ast.Value
