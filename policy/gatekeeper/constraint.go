@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/open-policy-agent/opa/v1/ast"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -15,7 +16,7 @@ import (
 	"github.com/gatehouse-io/gatehouse/gate"
 	"github.com/gatehouse-io/gatehouse/policy"
 	"github.com/gatehouse-io/gatehouse/policy/cel"
-	"github.com/gatehouse-io/gatehouse/policy/gatekeeper/provider"
+	"github.com/gatehouse-io/gatehouse/policy/gatekeeper/rego"
 )
 
 // operationsAnnotation names the operations that a constraint is asked about.
@@ -29,7 +30,7 @@ const (
 	pointVAP       = "vap.k8s.io"
 )
 
-// constraint is one, compiled. Those of Rego are asked together.
+// constraint is one, compiled. Those in Rego are asked together, by asRego.
 type constraint struct {
 	engine   *Engine
 	template *template
@@ -41,16 +42,13 @@ type constraint struct {
 	operations []admission.Operation
 	// actions at admission, and of a scan.
 	actions, audit []policy.Action
-	cel            *cel.Constraint
-	excluded       *exclusions
+	// cel is set where the template has CEL; else parameters are, as its Rego sees them.
+	cel        *cel.Constraint
+	parameters *ast.Term
+	excluded   *exclusions
 }
 
 var _ policy.Validator = &constraint{}
-
-// asRego is a constraint in Rego.
-type asRego struct{ *constraint }
-
-var _ policy.Batcher = asRego{}
 
 func (c *constraint) Source() gate.Source          { return c.sources[0] }
 func (c *constraint) Selectors() []policy.Selector { return c.on }
@@ -109,6 +107,14 @@ func (e *Engine) newConstraint(o policy.Object, t *template, excluded *exclusion
 	}
 	if t.cel != nil {
 		c.cel = t.cel.For(whole.Object)
+		return c, nil
+	}
+	parameters, _, err := unstructured.NestedFieldNoCopy(whole.Object, "spec", "parameters")
+	if err != nil {
+		return nil, fmt.Errorf("spec.parameters: %w", err)
+	}
+	if c.parameters, err = rego.Parameters(parameters); err != nil {
+		return nil, fmt.Errorf("spec.parameters: %w", err)
 	}
 	return c, nil
 }
@@ -175,7 +181,7 @@ type asked struct {
 	ns          *corev1.Namespace
 	err         error
 	// review is input.review; made when the first constraint in Rego asks.
-	review map[string]any
+	review *ast.Term
 	// source is Generated for what an ExpansionTemplate made; empty for Original.
 	source string
 }
@@ -271,71 +277,3 @@ func (c *constraint) Validate(ctx context.Context, r *policy.Request) []policy.R
 type evaluationError string
 
 func (e evaluationError) Error() string { return string(e) }
-
-// Validate implements policy.Validator.
-func (c asRego) Validate(ctx context.Context, r *policy.Request) []policy.Result {
-	return c.ValidateAll(ctx, r, []policy.Validator{c})[0]
-}
-
-// Batch implements policy.Batcher: all constraints in Rego are one.
-func (c asRego) Batch() any { return c.engine }
-
-// ValidateAll implements policy.Batcher.
-func (c asRego) ValidateAll(ctx context.Context, r *policy.Request, policies []policy.Validator) [][]policy.Result {
-	all := make([][]policy.Result, len(policies))
-	a := askedOf(ctx, r)
-	var objects []*unstructured.Unstructured
-	index := map[string]int{}
-	inventory, external := false, false
-	for i, p := range policies {
-		one := p.(asRego)
-		ok, err := one.concerns(a, r)
-		switch {
-		case err != nil:
-			all[i] = one.failed(r, err)
-		case ok && len(one.actionsFor(r)) > 0:
-			objects = append(objects, one.object)
-			index[one.object.GetKind()+"/"+one.object.GetName()] = i
-			inventory, external = inventory || one.template.inventory, external || one.template.external
-		}
-	}
-	if len(objects) == 0 {
-		return all
-	}
-	var session *provider.Session
-	if external {
-		session = c.engine.sessionOf(r)
-		_ = session.TakeRefusal() // a mutator's, which has been told
-		ctx = withSession(ctx, session)
-	}
-	found, err := c.engine.query(ctx, r, a, objects, inventory)
-	if err != nil {
-		for _, i := range index {
-			all[i] = policies[i].(asRego).failed(r, err)
-		}
-		return all
-	}
-	for _, f := range found {
-		i, ok := index[f.Constraint.GetKind()+"/"+f.Constraint.GetName()]
-		if !ok {
-			continue
-		}
-		one := policies[i].(asRego)
-		all[i] = append(all[i], policy.Result{Actions: one.actionsFor(r), Message: f.Msg, Sources: one.sources, Details: f.Metadata["details"]})
-	}
-	if external {
-		if refused := session.TakeRefusal(); refused != nil {
-			// A policy need not look at what it was not told: it would let everything in.
-			for _, i := range index {
-				if one := policies[i].(asRego); one.template.external {
-					all[i] = one.failed(r, refused)
-				}
-			}
-		}
-	}
-	for i := range all {
-		// Rego's sets have no order; a person's list has.
-		slices.SortStableFunc(all[i], func(a, b policy.Result) int { return strings.Compare(a.Message, b.Message) })
-	}
-	return all
-}

@@ -4,9 +4,9 @@
 //	e, err := gatekeeper.New(gatekeeper.Options{Compiler: compiler})
 //	loaded, _ := policy.Load([]policy.Engine{e}, objects)
 //
-// Rego is evaluated by Gatekeeper's own driver (open-policy-agent/frameworks), with
-// input.review and data.inventory as Gatekeeper makes them; all constraints that match
-// a request are asked at once. CEL is compiled by package cel, once for a template.
+// Rego is compiled and evaluated by package rego, with input.review and data.inventory as
+// Gatekeeper makes them; all constraints that match a request are asked at once, and share
+// what is made of it. CEL is compiled by package cel, once for a template.
 // What a template looks up in data.inventory is read from the cluster view.
 //
 // Mutators (Assign, AssignMetadata, ModifySet, AssignImage) are one policy.Grouper: what

@@ -2,23 +2,18 @@ package gatekeeper
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"reflect"
 	"slices"
-	"sync"
 
-	"github.com/open-policy-agent/frameworks/constraint/pkg/client/drivers/rego"
-	"github.com/open-policy-agent/frameworks/constraint/pkg/client/reviews"
-	"github.com/open-policy-agent/frameworks/constraint/pkg/types"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/gatehouse-io/gatehouse/gate"
 	"github.com/gatehouse-io/gatehouse/policy"
 	"github.com/gatehouse-io/gatehouse/policy/cel"
 	"github.com/gatehouse-io/gatehouse/policy/gatekeeper/provider"
+	"github.com/gatehouse-io/gatehouse/policy/gatekeeper/rego"
 )
 
 // Options shape an Engine.
@@ -50,20 +45,18 @@ const (
 
 // Engine compiles Gatekeeper's policies.
 type Engine struct {
-	opts   Options
-	driver *rego.Driver
+	opts Options
+	rego *rego.Compiler
 
 	templates   map[string]*keptTemplate
 	constraints map[string]*keptConstraint
-	// leaving are in the driver for those who hold the Set before: requests that are
-	// being judged.
-	leaving    []func(context.Context)
-	mutators   map[string]*keptMutator
-	expansions map[string]*keptExpansion
-	group      *mutatorGroup
+	mutators    map[string]*keptMutator
+	expansions  map[string]*keptExpansion
+	group       *mutatorGroup
 
-	providers *provider.Client
-	inventory inventory
+	providers  *provider.Client
+	inventory  inventory
+	namespaces namespaces
 }
 
 type keptTemplate struct {
@@ -86,16 +79,16 @@ var forbidden = []string{"http.send", "net.lookup_ip_addr", "opa.runtime", "rego
 // New builds an Engine.
 func New(opts Options) (*Engine, error) {
 	registerExternal()
-	driver, err := rego.New(rego.DisableBuiltins(forbidden...), rego.Externs("inventory"))
+	compiler, err := rego.NewCompiler(rego.Options{Without: forbidden})
 	if err != nil {
-		return nil, fmt.Errorf("build the driver of Rego: %w", err)
+		return nil, fmt.Errorf("build the compiler of Rego: %w", err)
 	}
 	if opts.Providers == nil {
 		if opts.Providers, err = provider.New(provider.Options{}); err != nil {
 			return nil, err
 		}
 	}
-	return &Engine{opts: opts, driver: driver, providers: opts.Providers}, nil
+	return &Engine{opts: opts, rego: compiler, providers: opts.Providers}, nil
 }
 
 // Name implements policy.Engine.
@@ -116,11 +109,6 @@ func (e *Engine) Reads(kind schema.GroupKind) bool {
 
 // Compile implements policy.Engine.
 func (e *Engine) Compile(objects []policy.Object) (loaded policy.Loaded) {
-	ctx := context.Background()
-	for _, leave := range e.leaving {
-		leave(ctx)
-	}
-	e.leaving = nil
 	problemAt := func(source gate.Source, err error, hint string, inForce bool) {
 		loaded.Problems = append(loaded.Problems, policy.Problem{Source: source, Message: err.Error(), Hint: hint, InForce: inForce})
 	}
@@ -134,7 +122,7 @@ func (e *Engine) Compile(objects []policy.Object) (loaded policy.Loaded) {
 	for _, o := range objects {
 		switch o.GroupVersionKind().Group {
 		case templatesGroup:
-			kept, err := e.template(ctx, o)
+			kept, err := e.template(o)
 			if err != nil {
 				problem(o, err, "correct the template", kept != nil)
 			}
@@ -181,12 +169,6 @@ func (e *Engine) Compile(objects []policy.Object) (loaded policy.Loaded) {
 			}
 		}
 	}
-	for name, kept := range e.templates {
-		if nextTemplates[name] == nil {
-			typed := kept.typed
-			e.leaving = append(e.leaving, func(ctx context.Context) { _ = e.driver.RemoveTemplate(ctx, typed) })
-		}
-	}
 	e.templates = nextTemplates
 	byKind := map[string]*template{}
 	for _, kept := range nextTemplates {
@@ -219,7 +201,7 @@ func (e *Engine) Compile(objects []policy.Object) (loaded policy.Loaded) {
 			problem(o, fmt.Errorf("there is no ConstraintTemplate for the kind %s: the constraint does nothing", o.GetKind()), "add the template", false)
 			continue
 		}
-		kept, err := e.constraint(ctx, o, t, last, &excluded)
+		kept, err := e.constraint(o, t, last, &excluded)
 		if err != nil {
 			problem(o, err, "correct the constraint", kept != nil)
 		}
@@ -233,12 +215,6 @@ func (e *Engine) Compile(objects []policy.Object) (loaded policy.Loaded) {
 			loaded.Policies = append(loaded.Policies, asRego{kept.constraint})
 		}
 	}
-	for key, kept := range e.constraints {
-		if nextConstraints[key] == nil && kept.cel == nil {
-			object := kept.object
-			e.leaving = append(e.leaving, func(ctx context.Context) { _ = e.driver.RemoveConstraint(ctx, object) })
-		}
-	}
 	e.constraints = nextConstraints
 	e.mutators, e.expansions = nextMutators, nextExpansions
 	e.providers.Serve(offered)
@@ -248,7 +224,7 @@ func (e *Engine) Compile(objects []policy.Object) (loaded policy.Loaded) {
 }
 
 // template is the compiled one; with an error the last good one, or nil.
-func (e *Engine) template(ctx context.Context, o policy.Object) (*keptTemplate, error) {
+func (e *Engine) template(o policy.Object) (*keptTemplate, error) {
 	last := e.templates[o.GetName()]
 	spec := map[string]any{"spec": o.Object["spec"], "annotations": annotationsOf(o.Unstructured), "apiVersion": o.GetAPIVersion()}
 	if last != nil && reflect.DeepEqual(last.spec, spec) && last.source == o.Source {
@@ -272,13 +248,7 @@ func (e *Engine) template(ctx context.Context, o policy.Object) (*keptTemplate, 
 	if err := t.lookups(o.GetAnnotations()[syncAnnotation]); err != nil {
 		return last, err
 	}
-	if err := e.driver.AddTemplate(ctx, t.typed); err != nil {
-		if last != nil && last.cel == nil {
-			// The driver may have let go of it.
-			if again := e.driver.AddTemplate(ctx, last.typed); again != nil {
-				return nil, err
-			}
-		}
+	if t.rego, err = e.rego.Compile(&t.typed.Spec.Targets[0]); err != nil {
 		return last, err
 	}
 	return &keptTemplate{spec, t}, nil
@@ -288,7 +258,7 @@ func annotationsOf(o *unstructured.Unstructured) map[string]any {
 	return map[string]any{syncAnnotation: o.GetAnnotations()[syncAnnotation], operationsAnnotation: o.GetAnnotations()[operationsAnnotation]}
 }
 
-func (e *Engine) constraint(ctx context.Context, o policy.Object, t *template, last *keptConstraint, excluded *exclusions) (*keptConstraint, error) {
+func (e *Engine) constraint(o policy.Object, t *template, last *keptConstraint, excluded *exclusions) (*keptConstraint, error) {
 	content := map[string]any{"spec": o.Object["spec"], "annotations": annotationsOf(o.Unstructured), "apiVersion": o.GetAPIVersion()}
 	if last != nil && last.template == t && last.sources[0] == o.Source && reflect.DeepEqual(last.content, content) {
 		next := *last.constraint // a Config may have changed
@@ -305,150 +275,5 @@ func (e *Engine) constraint(ctx context.Context, o policy.Object, t *template, l
 	if err != nil {
 		return keep(err)
 	}
-	if t.cel == nil {
-		if err := e.driver.AddConstraint(ctx, c.object); err != nil {
-			return keep(err)
-		}
-	}
 	return &keptConstraint{content, t, c}, nil
-}
-
-// query asks all constraints in Rego that concern a request at once.
-func (e *Engine) query(ctx context.Context, r *policy.Request, a *asked, objects []*unstructured.Unstructured, inventory bool) ([]*types.Result, error) {
-	if inventory {
-		if err := e.inventory.sync(ctx, e.driver, r.Cluster); err != nil {
-			return nil, fmt.Errorf("read what the policy looks up: %w", err)
-		}
-	}
-	if a.review == nil {
-		a.review = reviewOf(r, a)
-	}
-	var opts []reviews.ReviewOpt
-	if a.ns != nil {
-		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(a.ns)
-		if err != nil {
-			return nil, err
-		}
-		opts = append(opts, reviews.Namespace(content))
-	}
-	answer, err := e.driver.Query(ctx, targetName, objects, a.review, opts...)
-	if err != nil {
-		return nil, err
-	}
-	if answer == nil {
-		return nil, nil
-	}
-	return answer.Results, nil
-}
-
-// reviewOf is input.review: an AdmissionRequest as Gatekeeper is sent it.
-func reviewOf(r *policy.Request, a *asked) map[string]any {
-	kind, resource := r.GetKind(), r.GetResource()
-	gvk := map[string]any{"group": kind.Group, "version": kind.Version, "kind": kind.Kind}
-	gvr := map[string]any{"group": resource.Group, "version": resource.Version, "resource": resource.Resource}
-	review := map[string]any{
-		"uid": "", "kind": gvk, "resource": gvr, "requestKind": gvk, "requestResource": gvr,
-		"name": r.GetName(), "operation": string(r.GetOperation()), "dryRun": r.IsDryRun(), "options": nil,
-		"object": nil, "oldObject": nil,
-	}
-	if s := r.GetSubresource(); s != "" {
-		review["subResource"], review["requestSubResource"] = s, s
-	}
-	if ns := r.GetNamespace(); ns != "" {
-		review["namespace"] = ns
-	}
-	if a.object != nil {
-		review["object"] = a.object.Object
-	}
-	if a.old != nil {
-		review["oldObject"] = a.old.Object
-	}
-	who := map[string]any{}
-	if u := r.GetUserInfo(); u != nil {
-		if u.GetName() != "" {
-			who["username"] = u.GetName()
-		}
-		if u.GetUID() != "" {
-			who["uid"] = u.GetUID()
-		}
-		if len(u.GetGroups()) > 0 {
-			who["groups"] = u.GetGroups()
-		}
-		if len(u.GetExtra()) > 0 {
-			who["extra"] = u.GetExtra()
-		}
-	}
-	review["userInfo"] = who
-	if o := r.GetOperationOptions(); o != nil {
-		if content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o); err == nil {
-			review["options"] = content
-		}
-	}
-	return review
-}
-
-// inventory keeps data.inventory equal to the cluster view, for the kinds that are
-// looked up.
-type inventory struct {
-	mu    sync.Mutex
-	kinds []schema.GroupVersionKind
-	have  map[string]*held
-}
-
-type held struct {
-	path   []string
-	object *unstructured.Unstructured
-	seen   bool
-}
-
-func (i *inventory) wants(kinds []schema.GroupVersionKind) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.kinds = kinds
-}
-
-// sync puts in what is new and takes out what is gone. What is the same object as
-// before is not looked at.
-func (i *inventory) sync(ctx context.Context, driver *rego.Driver, cluster policy.Cluster) error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.have == nil {
-		i.have = map[string]*held{}
-	}
-	for _, h := range i.have {
-		h.seen = false
-	}
-	for _, kind := range i.kinds {
-		objects, err := cluster.Objects(ctx, kind, "")
-		if err != nil {
-			if notServed(err) {
-				continue
-			}
-			return err
-		}
-		for _, o := range objects {
-			key := kind.String() + "/" + o.GetNamespace() + "/" + o.GetName()
-			if h := i.have[key]; h != nil && h.object == o {
-				h.seen = true
-				continue
-			}
-			path := []string{"cluster", kind.GroupVersion().String(), kind.Kind, o.GetName()}
-			if ns := o.GetNamespace(); ns != "" {
-				path = []string{"namespace", ns, kind.GroupVersion().String(), kind.Kind, o.GetName()}
-			}
-			if err := driver.AddData(ctx, targetName, path, o.Object); err != nil {
-				return err
-			}
-			i.have[key] = &held{path, o, true}
-		}
-	}
-	for key, h := range i.have {
-		if !h.seen {
-			if err := driver.RemoveData(ctx, targetName, h.path); err != nil {
-				return err
-			}
-			delete(i.have, key)
-		}
-	}
-	return nil
 }

@@ -43,6 +43,24 @@ func TestExternalDataInRego(t *testing.T) {
 	}
 }
 
+// What a provider has answered to a template is not asked again for another constraint of
+// it, though it is not kept: an error is not.
+func TestExternalDataIsAskedOnceForATemplate(t *testing.T) {
+	server := serveProviders(t)
+	text := rego("Asks", fmt.Sprintf(askedInRego, "good"), "{}")
+	two := text + "\n---\n" + strings.Replace(text[strings.Index(text, "---\n")+4:], "name: one", "name: two", 1)
+	loaded := engineWith(t, server, "good").Compile(objects(t, server.object("good")+"\n---\n"+two))
+	if len(loaded.Problems) > 0 {
+		t.Fatal(loaded.Problems)
+	}
+	o := aConfigMap()
+	o.Object["data"] = map[string]any{"host": "bad"}
+	out := policy.NewSet(loaded.Policies, policy.Options{}).Validate(context.Background(), request(admission.Create, o, nil, nil))
+	if calls := server.calls.Load(); len(out.Denials) != 2 || calls != 1 {
+		t.Errorf("%d calls: %s", calls, out.Message())
+	}
+}
+
 // A policy that does not look at system_error refuses all the same where the provider
 // was not asked.
 func TestExternalDataFailsClosed(t *testing.T) {

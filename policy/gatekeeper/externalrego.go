@@ -29,9 +29,18 @@ var registerExternal = sync.OnceFunc(func() {
 	}, askFromRego)
 })
 
-// withSession is the context of a query that may ask providers.
+// asking is what the constraints of one template have asked providers during a request.
+type asking struct {
+	session *provider.Session
+	// answered has what was answered, by what was asked. Who evaluates for the template
+	// writes it, one after the other.
+	answered *ast.ValueMap
+}
+
+// withSession is the context of a template's questions that may ask providers: what was
+// answered to one of its constraints is not asked again for another.
 func withSession(ctx context.Context, s *provider.Session) context.Context {
-	return context.WithValue(ctx, sessionKey{}, s)
+	return context.WithValue(ctx, sessionKey{}, &asking{s, ast.NewValueMap()})
 }
 
 // askFromRego answers as Gatekeeper's function does. That a provider fails is for the
@@ -45,12 +54,15 @@ func askFromRego(bctx rego.BuiltinContext, asked *ast.Term) (*ast.Term, error) {
 	if err := ast.As(asked.Value, &q); err != nil {
 		return nil, err
 	}
-	session, ok := bctx.Context.Value(sessionKey{}).(*provider.Session)
+	of, ok := bctx.Context.Value(sessionKey{}).(*asking)
 	if !ok {
 		return nil, errors.New("no provider can be asked here")
 	}
+	if known := of.answered.Get(asked.Value); known != nil {
+		return ast.NewTerm(known), nil
+	}
 	responses, failures := []any{}, []any{}
-	answer, err := session.Ask(bctx.Context, q.Provider, q.Keys)
+	answer, err := of.session.Ask(bctx.Context, q.Provider, q.Keys)
 	if err != nil {
 		status := http.StatusInternalServerError
 		if errors.As(err, new(*provider.RefusedError)) {
@@ -69,5 +81,6 @@ func askFromRego(bctx rego.BuiltinContext, asked *ast.Term) (*ast.Term, error) {
 	if err != nil {
 		return nil, err
 	}
+	of.answered.Put(asked.Value, value)
 	return ast.NewTerm(value), nil
 }

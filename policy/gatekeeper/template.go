@@ -13,7 +13,6 @@ import (
 	"github.com/open-policy-agent/frameworks/constraint/pkg/apis/templates/v1alpha1"
 	"github.com/open-policy-agent/frameworks/constraint/pkg/apis/templates/v1beta1"
 	"github.com/open-policy-agent/frameworks/constraint/pkg/client/crds"
-	regoschema "github.com/open-policy-agent/frameworks/constraint/pkg/client/drivers/rego/schema"
 	"github.com/open-policy-agent/frameworks/constraint/pkg/core/templates"
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	structural "k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
@@ -25,6 +24,7 @@ import (
 	"github.com/gatehouse-io/gatehouse/gate"
 	"github.com/gatehouse-io/gatehouse/policy"
 	"github.com/gatehouse-io/gatehouse/policy/cel"
+	"github.com/gatehouse-io/gatehouse/policy/gatekeeper/rego"
 )
 
 // targetName is the one target there is.
@@ -37,8 +37,9 @@ type template struct {
 	typed  *templates.ConstraintTemplate
 	crd    *apiextensions.CustomResourceDefinition
 	shape  *structural.Structural
-	// cel is set where the template has CEL; else the driver has its Rego.
-	cel *cel.Template
+	// cel is set where the template has CEL; else rego is.
+	cel  *cel.Template
+	rego *rego.Program
 	// needs are the kinds that its Rego looks up.
 	needs []schema.GroupVersionKind
 	// inventory says that its Rego looks up anything at all.
@@ -126,12 +127,12 @@ func (t *template) regoSource() string {
 	target := &t.typed.Spec.Targets[0]
 	text := target.Rego + "\n" + strings.Join(target.Libs, "\n")
 	for _, code := range target.Code {
-		if code.Engine != regoschema.Name || code.Source == nil {
+		if code.Engine != rego.Engine || code.Source == nil {
 			continue
 		}
 		source, _ := code.Source.Value.(map[string]any)
-		rego, _ := source["rego"].(string)
-		text += "\n" + rego
+		main, _ := source["rego"].(string)
+		text += "\n" + main
 		libs, _ := source["libs"].([]any)
 		for _, lib := range libs {
 			one, _ := lib.(string)
@@ -154,8 +155,8 @@ var (
 // lookups finds which kinds the Rego looks up: by what the template says of itself, and
 // by what stands in it.
 func (t *template) lookups(annotation string) error {
-	rego := t.regoSource()
-	t.inventory, t.external = strings.Contains(rego, "inventory"), strings.Contains(rego, externalFunction)
+	text := t.regoSource()
+	t.inventory, t.external = strings.Contains(text, "inventory"), strings.Contains(text, externalFunction)
 	add := func(gv, kind string) {
 		group, version, ok := strings.Cut(gv, "/")
 		if !ok {
@@ -186,10 +187,10 @@ func (t *template) lookups(annotation string) error {
 			}
 		}
 	}
-	for _, found := range lookedInNamespace.FindAllStringSubmatch(rego, -1) {
+	for _, found := range lookedInNamespace.FindAllStringSubmatch(text, -1) {
 		add(found[1], found[2]+found[3])
 	}
-	for _, found := range lookedInCluster.FindAllStringSubmatch(rego, -1) {
+	for _, found := range lookedInCluster.FindAllStringSubmatch(text, -1) {
 		add(found[1], found[2]+found[3])
 	}
 	return nil

@@ -33,8 +33,8 @@ import (
 
 // options are the command's flags.
 type options struct {
-	gatehouse, client, webhook, oracle, page, only string
-	rounds, each, creates, clients                 int
+	gatehouse, client, webhook, oracle, page, only, rows string
+	rounds, each, creates, clients                       int
 }
 
 // The parts that -only chooses from.
@@ -48,6 +48,7 @@ func main() {
 	flag.StringVar(&o.oracle, "oracle", filepath.Join("test", "oracle"), "`folder` of the module that pins stock Kubernetes")
 	flag.StringVar(&o.page, "page", filepath.Join("docs", "performance.md"), "`document` to rewrite the section of; empty for none")
 	flag.StringVar(&o.only, "only", "", "measure one part alone, process, check or servers, and write no page")
+	flag.StringVar(&o.rows, "rows", "", "of the part in process, measure the rows whose title has this `text`, such as \"19 Gatekeeper constraints in Rego\"; writes no page")
 	flag.IntVar(&o.rounds, "rounds", 5, "how many turns each side has")
 	flag.IntVar(&o.each, "each", 200, "how many requests a turn in process has; fewer of many policies")
 	flag.IntVar(&o.creates, "creates", 600, "how many Pods a turn at a server creates")
@@ -83,7 +84,7 @@ func (o *options) run(ctx context.Context) error {
 		fmt.Println(text)
 		parts = append(parts, text)
 	}
-	if o.only != "" || o.page == "" {
+	if o.only != "" || o.rows != "" || o.page == "" {
 		return nil
 	}
 	return page.Rewrite(o.page, "bench-policy", o.heading(load)+strings.Join(parts, "\n"))

@@ -82,12 +82,15 @@ func (o *options) inProcess(ctx context.Context) (string, error) {
 		all = append(all, work{language, pods, 16, 984})
 	}
 	for _, w := range all {
+		if !strings.Contains(w.title(), o.rows) {
+			continue
+		}
 		mine, theirs, err := o.sides(ctx, w)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", w.title(), err)
 		}
 		m := medianOf(mine)
-		fmt.Fprintf(os.Stderr, "%s: %s\n", w.title(), nanoseconds(m.wall))
+		fmt.Fprintf(os.Stderr, "%s: %s%s\n", w.title(), nanoseconds(m.wall), inTurns(mine, theirs))
 		ratio, their := "", "| | |"
 		if len(theirs) > 0 {
 			t := medianOf(theirs)
@@ -107,12 +110,23 @@ func (o *options) inProcess(ctx context.Context) (string, error) {
 			if w.language == inVAP {
 				verdict("16 native policies in at most 60 µs", nanoseconds(m.cpu), m.cpu <= 60e3)
 			}
-		case w.beside > 0:
+		case w.beside > 0 && sixteen[w.language].cpu > 0: // -rows may have left those 16 out
 			share := m.cpu / sixteen[w.language].cpu
 			verdict(fmt.Sprintf("1,000 %s of which 16 match at most 1.2 times the cost of those 16", titles[w.language]), fmt.Sprintf("%.2f times", share), share <= 1.2)
 		}
 	}
 	return targets + "\n" + b.String(), nil
+}
+
+// inTurns are the ratios of CPU of each turn, as they were measured.
+func inTurns(mine, theirs []cost) (text string) {
+	for i := range theirs {
+		text += fmt.Sprintf(" %.2f", theirs[i].cpu/mine[i].cpu)
+	}
+	if text != "" {
+		text = ", the client's CPU by turns" + text + " times"
+	}
+	return text
 }
 
 func nanoseconds(n float64) string {
