@@ -151,6 +151,9 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 	if err != nil {
 		return nil, settingsError(cfg, err)
 	}
+	// installOpenAPI does it. The other two servers have a configuration of their own
+	// by now; their documents are small, or follow CustomResourceDefinitions.
+	control.Generic.SkipOpenAPIInstallation = true
 	completed, err := (&app.Config{Options: opts, KubeAPIs: kube, ApiExtensions: extensions, Aggregator: aggregator}).Complete()
 	if err != nil {
 		return nil, err
@@ -167,6 +170,13 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 	server, err := app.CreateServerChain(completed)
 	if err != nil {
 		return nil, fmt.Errorf("build API server: %w", err)
+	}
+	builtIn, ok := server.GenericAPIServer.NextDelegate().(*genericapiserver.GenericAPIServer)
+	if !ok {
+		return nil, fmt.Errorf("build API server: the aggregator delegates to a %T", server.GenericAPIServer.NextDelegate())
+	}
+	if err := installOpenAPI(builtIn, legacyscheme.Codecs, generic.OpenAPIConfig, generic.OpenAPIV3Config, cfg.FeatureGates); err != nil {
+		return nil, err
 	}
 	return &chain{server: server, loopback: generic.LoopbackClientConfig, authz: authz, kinds: kinds, informers: shared}, nil
 }
