@@ -42,6 +42,7 @@ type chain struct {
 	authz     *authorizerChain
 	kinds     *kindInformers
 	informers informers.SharedInformerFactory // the server's own, started with it
+	prepared  func()                          // to be called when the server is prepared
 }
 
 // buildChain does what upstream's app.NewConfig and app.CreateServerChain do,
@@ -66,6 +67,7 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 	if err != nil {
 		return nil, settingsError(cfg, err)
 	}
+	prepared := leanOpenAPI(generic.OpenAPIConfig, generic.OpenAPIV3Config)
 	traceWithin(tracing, generic, opts, storage)
 
 	kinds, err := newKindInformers(generic)
@@ -178,7 +180,7 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 	if err := installOpenAPI(builtIn, legacyscheme.Codecs, generic.OpenAPIConfig, generic.OpenAPIV3Config, cfg.FeatureGates); err != nil {
 		return nil, err
 	}
-	return &chain{server: server, loopback: generic.LoopbackClientConfig, authz: authz, kinds: kinds, informers: shared}, nil
+	return &chain{server: server, loopback: generic.LoopbackClientConfig, authz: authz, kinds: kinds, informers: shared, prepared: prepared}, nil
 }
 
 // learnLoopback asks the completed authenticator who the loopback token is.

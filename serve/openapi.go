@@ -40,8 +40,9 @@ const (
 // in a server that may never be asked.
 type openAPI struct {
 	codecs runtime.NegotiatedSerializer
-	v3     *common.OpenAPIV3Config
-	docs   map[string]*openAPIDocument // by the path of the web service, such as apis/apps/v1
+	// v3 has no definitions before the first document is built.
+	v3   *common.OpenAPIV3Config
+	docs map[string]*openAPIDocument // by the path of the web service, such as apis/apps/v1
 
 	// building is held while a document of v3 is built and written out: the schemas
 	// of all of them share maps that each build writes to.
@@ -82,7 +83,9 @@ func installOpenAPI(server *genericapiserver.GenericAPIServer, codecs runtime.Ne
 	if build, ok := debug.ReadBuildInfo(); ok {
 		made = append(made, build.String()...)
 	}
-	o := &openAPI{codecs: codecs, v3: v3, docs: map[string]*openAPIDocument{}}
+	without := *v3
+	without.Definitions = nil
+	o := &openAPI{codecs: codecs, v3: &without, docs: map[string]*openAPIDocument{}}
 	index := handler3.OpenAPIV3Discovery{Paths: map[string]handler3.OpenAPIV3DiscoveryGroupVersion{}}
 	for _, service := range services {
 		name := strings.TrimPrefix(service.RootPath(), "/")
@@ -140,6 +143,12 @@ func (o *openAPI) build(name string, add func(*genericapiserver.APIServerHandler
 	defer o.building.Unlock()
 	alone := genericapiserver.NewAPIServerHandler("openapi", o.codecs, func(h http.Handler) http.Handler { return h }, nil)
 	add(alone)
+	if o.v3.Definitions == nil {
+		o.v3.Definitions = o.v3.GetDefinitions(func(name string) spec.Ref {
+			name, _ = o.v3.GetDefinitionName(name)
+			return spec.MustCreateRef("#/components/schemas/" + common.EscapeJsonPointer(name))
+		})
+	}
 	routes.OpenAPI{V3Config: o.v3}.InstallV3(alone.GoRestfulContainer, alone.NonGoRestfulMux)
 
 	// Asked for its index, it writes the document out: nothing is left to be done
@@ -163,6 +172,35 @@ func (o *openAPI) build(name string, add func(*genericapiserver.APIServerHandler
 		return builtDocument{}, fmt.Errorf("build OpenAPI v3 of %s: there is none", name)
 	}
 	return builtDocument{alone.NonGoRestfulMux, hash}, nil
+}
+
+// leanOpenAPI makes the configurations that upstream builds documents from hold less.
+// The function that names operations is the one that upstream's builders would put in,
+// except that theirs keeps all that the first of them has built. The definitions of
+// every kind, which two servers ask for while they are prepared, are made once. prepared
+// is called after that, and lets go of them: documents that are asked for later have
+// definitions made anew.
+func leanOpenAPI(v2 *common.Config, v3 *common.OpenAPIV3Config) (prepared func()) {
+	named := func(route common.Route) (string, []string, error) {
+		of, ok := route.(*restfuladapter.RouteAdapter)
+		if !ok {
+			return "", nil, fmt.Errorf("name operation: %T is no route of a web service", route)
+		}
+		return v2.GetOperationIDAndTags(of.Route)
+	}
+	v2.GetOperationIDAndTagsFromRoute, v3.GetOperationIDAndTagsFromRoute = named, named
+	define := v2.GetDefinitions
+	var defined map[string]common.OpenAPIDefinition
+	v2.GetDefinitions = func(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
+		if defined == nil {
+			defined = define(ref)
+		}
+		return defined
+	}
+	return func() {
+		v2.GetDefinitions = define
+		v3.Definitions = nil
+	}
 }
 
 func openAPIHash(of []byte) string { return fmt.Sprintf("%X", sha512.Sum512(of)) }

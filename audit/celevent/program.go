@@ -16,7 +16,8 @@ import (
 // Program is a compiled expression.
 type Program struct {
 	expression string
-	program    cel.Program
+	// plan is how it is evaluated, made at the first evaluation.
+	plan func() (cel.Program, error)
 	// counted says that the cost of evaluations is counted.
 	counted bool
 	fields  []string
@@ -41,7 +42,11 @@ func (p *Program) Bodies() bool { return p.bodies }
 // Eval evaluates the expression. An error is one of the evaluation: a key that is not
 // there, a cost that was too high, a context that has ended.
 func (p *Program) Eval(ctx context.Context, a *Activation) (ref.Val, error) {
-	value, _, err := p.program.ContextEval(ctx, a)
+	program, err := p.plan()
+	if err != nil {
+		return nil, err
+	}
+	value, _, err := program.ContextEval(ctx, a)
 	if err != nil {
 		return nil, err
 	}
