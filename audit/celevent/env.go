@@ -103,10 +103,12 @@ func (e *Env) Compile(expression string, result *types.Type) (*Program, error) {
 	}
 	// A plan holds a table of every function there is, some 60 KB. Most expressions of
 	// a set of rules are never evaluated by CEL, so this one only shows that it can be
-	// made.
+	// made, where it does more than to name a field.
 	plan := func() (cel.Program, error) { return e.env.Program(checked, options...) }
-	if _, err := plan(); err != nil {
-		return nil, &SyntaxError{Message: err.Error()}
+	if !onlyNames(checked) {
+		if _, err := plan(); err != nil {
+			return nil, &SyntaxError{Message: err.Error()}
+		}
 	}
 	p := &Program{expression: expression, plan: sync.OnceValues(plan), counted: len(options) > 2, checked: checked}
 	p.fields, p.bodies = mentions(checked)

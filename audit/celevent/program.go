@@ -114,6 +114,20 @@ func mentions(checked *cel.Ast) (fields []string, bodies bool) {
 	return slices.Sorted(maps.Keys(found)), bodies
 }
 
+// onlyNames reports whether an expression is a path such as event.user.username: a checked
+// one can always be planned, while a plan works out what is constant, and int("x") fails.
+func onlyNames(checked *cel.Ast) bool {
+	for e := checked.NativeRep().Expr(); ; e = e.AsSelect().Operand() {
+		switch e.Kind() {
+		case ast.IdentKind:
+			return true
+		case ast.SelectKind:
+		default:
+			return false
+		}
+	}
+}
+
 // pathOf is the path of a select such as event.user.username without its variable, and
 // the id of that; 0 where the path begins with something else.
 func pathOf(e ast.Expr) (path string, ident int64) {
