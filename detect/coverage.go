@@ -94,12 +94,7 @@ func (c *coverage) examples() (fired, tried int) {
 			continue // it was refused when the rule was loaded
 		}
 		tried++
-		var kept []*gateaudit.Event
-		for _, e := range events {
-			if e = c.recorded(e); e != nil {
-				kept = append(kept, e)
-			}
-		}
+		kept := slices.DeleteFunc(events, func(e *gateaudit.Event) bool { return c.recorded(e) == nil })
 		until := time.Duration(0)
 		if x.Until != nil {
 			until = x.Until.Duration
@@ -111,7 +106,7 @@ func (c *coverage) examples() (fired, tried int) {
 	return fired, tried
 }
 
-// recorded is an event as the policy would have recorded it; nil for not at all.
+// recorded makes of an event what the policy would have recorded of it; nil for nothing.
 func (c *coverage) recorded(e *gateaudit.Event) *gateaudit.Event {
 	who := &user.DefaultInfo{Name: e.User, Groups: e.Groups}
 	if e.User != "" && e.User != user.Anonymous && len(who.Groups) == 0 {
@@ -134,19 +129,19 @@ func (c *coverage) recorded(e *gateaudit.Event) *gateaudit.Event {
 		c.because("the stage %s of %s is not recorded (omitStages)", e.Stage, what)
 		return nil
 	}
-	kept := *e
-	kept.Level = string(config.Level)
+	judged := c.rule.judges(e)
+	e.Level = string(config.Level)
 	if config.Level.Less(auditinternal.LevelRequest) {
-		kept.Request = nil
+		e.Request = nil
 	}
 	if config.Level.Less(auditinternal.LevelRequestResponse) {
-		kept.Response = nil
+		e.Response = nil
 	}
-	if c.rule.judges(e) && !c.rule.judges(&kept) {
+	if judged && !c.rule.judges(e) {
 		c.because("%s is recorded at level %s, and the rule needs %s", what, config.Level, c.rule.Needs.Level)
 		c.lack(e)
 	}
-	return &kept
+	return e
 }
 
 func resourceText(e *gateaudit.Event) string {

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -33,6 +34,7 @@ func ExampleEvents(x *v1alpha1.DetectionExample) ([]*audit.Event, error) {
 		if one.Every != nil {
 			every = one.Every.Duration
 		}
+		alike := repeatedAlike(one.Event.Raw)
 		times := max(int(one.Repeat), 1)
 		if len(all)+times > maxExample {
 			return nil, fmt.Errorf("event %d: more than %d events", i+1, maxExample)
@@ -40,6 +42,14 @@ func ExampleEvents(x *v1alpha1.DetectionExample) ([]*audit.Event, error) {
 		for n := range times {
 			if n > 0 {
 				at = at.Add(every)
+				if alike {
+					again := *all[len(all)-1]
+					again.ID = exampleID(len(all) + 1)
+					again.Time = at.Truncate(time.Microsecond)
+					again.Received = again.Time
+					all = append(all, &again)
+					continue
+				}
 			}
 			text, err := exampleJSON(one.Event.Raw, n+1, len(all)+1, at)
 			if err != nil {
@@ -58,6 +68,19 @@ func ExampleEvents(x *v1alpha1.DetectionExample) ([]*audit.Event, error) {
 	return all, nil
 }
 
+// repeatedAlike reports whether repetitions of an event differ in nothing but what
+// exampleJSON fills in. It may say no of some that do.
+func repeatedAlike(raw []byte) bool {
+	for _, told := range []string{"{n}", "auditID", "requestReceivedTimestamp", "stageTimestamp", `\`} {
+		if bytes.Contains(raw, []byte(told)) {
+			return false
+		}
+	}
+	return true
+}
+
+func exampleID(number int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", number) }
+
 // exampleJSON fills in what an event of an example leaves out.
 func exampleJSON(raw []byte, n, number int, at time.Time) ([]byte, error) {
 	var e map[string]any
@@ -72,7 +95,7 @@ func exampleJSON(raw []byte, n, number int, at time.Time) ([]byte, error) {
 			e[name] = value
 		}
 	}
-	set("auditID", fmt.Sprintf("00000000-0000-4000-8000-%012d", number))
+	set("auditID", exampleID(number))
 	set("stage", audit.StageComplete)
 	set("requestReceivedTimestamp", at.Format(time.RFC3339Nano))
 	set("stageTimestamp", at.Format(time.RFC3339Nano))

@@ -42,6 +42,7 @@ type chain struct {
 	authz     *authorizerChain
 	kinds     *kindInformers
 	informers informers.SharedInformerFactory // the server's own, started with it
+	prepared  func()                          // to be called when the server is prepared
 }
 
 // buildChain does what upstream's app.NewConfig and app.CreateServerChain do,
@@ -66,6 +67,7 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 	if err != nil {
 		return nil, settingsError(cfg, err)
 	}
+	prepared := leanOpenAPI(generic.OpenAPIConfig, generic.OpenAPIV3Config)
 	traceWithin(tracing, generic, opts, storage)
 	objects, err := newObjectStorage(ctx, st, opts)
 	if err != nil {
@@ -159,6 +161,9 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 	extensions.GenericConfig.RESTOptionsGetter = objects.over(extensions.GenericConfig.RESTOptionsGetter)
 	extensions.ExtraConfig.CRDRESTOptionsGetter = objects.over(extensions.ExtraConfig.CRDRESTOptionsGetter)
 	aggregator.GenericConfig.RESTOptionsGetter = objects.over(aggregator.GenericConfig.RESTOptionsGetter)
+	// installOpenAPI does it. The other two servers have a configuration of their own
+	// by now; their documents are small, or follow CustomResourceDefinitions.
+	control.Generic.SkipOpenAPIInstallation = true
 	completed, err := (&app.Config{Options: opts, KubeAPIs: kube, ApiExtensions: extensions, Aggregator: aggregator}).Complete()
 	if err != nil {
 		return nil, err
@@ -176,7 +181,14 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 	if err != nil {
 		return nil, fmt.Errorf("build API server: %w", err)
 	}
-	return &chain{server: server, loopback: generic.LoopbackClientConfig, authz: authz, kinds: kinds, informers: shared}, nil
+	builtIn, ok := server.GenericAPIServer.NextDelegate().(*genericapiserver.GenericAPIServer)
+	if !ok {
+		return nil, fmt.Errorf("build API server: the aggregator delegates to a %T", server.GenericAPIServer.NextDelegate())
+	}
+	if err := installOpenAPI(builtIn, legacyscheme.Codecs, generic.OpenAPIConfig, generic.OpenAPIV3Config, cfg.FeatureGates); err != nil {
+		return nil, err
+	}
+	return &chain{server: server, loopback: generic.LoopbackClientConfig, authz: authz, kinds: kinds, informers: shared, prepared: prepared}, nil
 }
 
 // learnLoopback asks the completed authenticator who the loopback token is.

@@ -183,6 +183,7 @@ func run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return fmt.Errorf("prepare API server: %w", err)
 	}
+	built.prepared()
 	phase("API server is prepared")
 	go measured.run(inner)
 	go announce(ready, opts.Out, cfg, dir, listener, len(chosen), begun)

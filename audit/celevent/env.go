@@ -2,6 +2,7 @@ package celevent
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/checker"
@@ -100,11 +101,16 @@ func (e *Env) Compile(expression string, result *types.Type) (*Program, error) {
 		options = []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize, cel.OptTrackCost), cel.InterruptCheckFrequency(interruptEvery), cel.CostLimit(e.limit),
 			cel.CostTrackerOptions(interpreter.PresenceTestHasCost(false)), cel.CostTracking(&library.CostEstimator{})}
 	}
-	program, err := e.env.Program(checked, options...)
-	if err != nil {
-		return nil, &SyntaxError{Message: err.Error()}
+	// A plan holds a table of every function there is, some 60 KB. Most expressions of
+	// a set of rules are never evaluated by CEL, so this one only shows that it can be
+	// made, where it does more than to name a field.
+	plan := func() (cel.Program, error) { return e.env.Program(checked, options...) }
+	if !onlyNames(checked) {
+		if _, err := plan(); err != nil {
+			return nil, &SyntaxError{Message: err.Error()}
+		}
 	}
-	p := &Program{expression: expression, program: program, counted: len(options) > 2, checked: checked}
+	p := &Program{expression: expression, plan: sync.OnceValues(plan), counted: len(options) > 2, checked: checked}
 	p.fields, p.bodies = mentions(checked)
 	return p, nil
 }

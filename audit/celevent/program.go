@@ -16,7 +16,8 @@ import (
 // Program is a compiled expression.
 type Program struct {
 	expression string
-	program    cel.Program
+	// plan is how it is evaluated, made at the first evaluation.
+	plan func() (cel.Program, error)
 	// counted says that the cost of evaluations is counted.
 	counted bool
 	fields  []string
@@ -41,7 +42,11 @@ func (p *Program) Bodies() bool { return p.bodies }
 // Eval evaluates the expression. An error is one of the evaluation: a key that is not
 // there, a cost that was too high, a context that has ended.
 func (p *Program) Eval(ctx context.Context, a *Activation) (ref.Val, error) {
-	value, _, err := p.program.ContextEval(ctx, a)
+	program, err := p.plan()
+	if err != nil {
+		return nil, err
+	}
+	value, _, err := program.ContextEval(ctx, a)
 	if err != nil {
 		return nil, err
 	}
@@ -107,6 +112,20 @@ func mentions(checked *cel.Ast) (fields []string, bodies bool) {
 		found[variable] = true
 	}
 	return slices.Sorted(maps.Keys(found)), bodies
+}
+
+// onlyNames reports whether an expression is a path such as event.user.username: a checked
+// one can always be planned, while a plan works out what is constant, and int("x") fails.
+func onlyNames(checked *cel.Ast) bool {
+	for e := checked.NativeRep().Expr(); ; e = e.AsSelect().Operand() {
+		switch e.Kind() {
+		case ast.IdentKind:
+			return true
+		case ast.SelectKind:
+		default:
+			return false
+		}
+	}
 }
 
 // pathOf is the path of a select such as event.user.username without its variable, and
