@@ -37,6 +37,8 @@ type validatingBinding struct {
 	actions   []policy.Action
 	sources   []gate.Source // the binding, the policy
 	selectors []policy.Selector
+	// vouches says that Holds may speak for it.
+	vouches bool
 }
 
 var _ policy.Compound = &validatingBinding{}
