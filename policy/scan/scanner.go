@@ -70,6 +70,7 @@ type Options struct {
 type Scanner struct {
 	opts    Options
 	limit   *rate.Limiter
+	rests   rests
 	reports *Reports
 	sets    func() []*policy.Set // those in force
 
@@ -146,10 +147,15 @@ func (s *Scanner) signal() {
 	}
 }
 
-// await waits until another object may be judged.
-func (s *Scanner) await(ctx context.Context) error {
+// await waits until another object may be judged. What has changed has waited for its
+// share already, where it could.
+func (s *Scanner) await(ctx context.Context, share float64) error {
 	now := s.opts.Clock.Now()
-	return s.sleep(ctx, s.limit.ReserveN(now, 1).DelayFrom(now))
+	wait := s.limit.ReserveN(now, 1).DelayFrom(now)
+	if share == listedShare {
+		wait = max(wait, s.rests.left(now))
+	}
+	return s.sleep(ctx, wait)
 }
 
 func (s *Scanner) sleep(ctx context.Context, d time.Duration) error {
