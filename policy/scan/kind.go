@@ -11,8 +11,10 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
@@ -225,7 +227,7 @@ func (k *kind) watch(ctx context.Context, version string) (string, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	seconds := int64(watchLimit.Seconds()) + rand.Int64N(int64(watchLimit.Seconds()))
-	w, err := k.client("").Watch(ctx, metav1.ListOptions{ResourceVersion: version, AllowWatchBookmarks: true, TimeoutSeconds: &seconds})
+	w, err := k.opts.Watch(ctx, k.resource, metav1.ListOptions{ResourceVersion: version, AllowWatchBookmarks: true, TimeoutSeconds: &seconds})
 	if err != nil {
 		return version, fmt.Errorf("watch: %w", err)
 	}
@@ -253,8 +255,8 @@ func (k *kind) watch(ctx context.Context, version string) (string, error) {
 			if event.Type == watch.Error {
 				return version, apierrors.FromObject(event.Object)
 			}
-			o, ok := event.Object.(*unstructured.Unstructured)
-			if !ok {
+			o, err := meta.Accessor(event.Object)
+			if err != nil {
 				return version, fmt.Errorf("watch: it tells of a %T", event.Object)
 			}
 			switch event.Type {
@@ -277,12 +279,31 @@ func (k *kind) judgeChanged(ctx context.Context) (rested <-chan time.Time, err e
 		if left := k.rests.left(k.opts.Clock.Now()); left > 0 && k.changed.len() < mostQueued {
 			return k.opts.Clock.After(left), nil
 		}
-		if err := k.look(ctx, k.changed.take(), nil, changedShare); err != nil {
+		o, err := k.content(k.changed.take())
+		if err == nil {
+			err = k.look(ctx, o, nil, changedShare)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
 	k.total.Store(int64(len(k.objects)))
 	return nil, nil
+}
+
+// content is an object as policies see it. One of a Go type becomes so no sooner than it
+// is judged.
+func (k *kind) content(o metav1.Object) (*unstructured.Unstructured, error) {
+	if u, ok := o.(*unstructured.Unstructured); ok {
+		return u, nil
+	}
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+	if err != nil {
+		return nil, fmt.Errorf("read %s %s: %w", k.resource.Kind.Kind, o.GetName(), err)
+	}
+	u := &unstructured.Unstructured{Object: content}
+	u.SetGroupVersionKind(k.resource.Kind)
+	return u, nil
 }
 
 func (k *kind) forget(uid types.UID) {

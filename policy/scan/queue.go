@@ -4,14 +4,14 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
 // queue are objects that have changed and wait to be judged, the one that changed first
 // before the others. Of an object it has the last version alone.
 type queue struct {
-	of    map[types.UID]*unstructured.Unstructured
+	of    map[types.UID]metav1.Object
 	order []types.UID // those of `of`, and some that have gone from it
 }
 
@@ -19,9 +19,9 @@ type queue struct {
 // oldest is judged at once.
 const mostQueued = 1000
 
-func (q *queue) put(o *unstructured.Unstructured) {
+func (q *queue) put(o metav1.Object) {
 	if q.of == nil {
-		q.of = map[types.UID]*unstructured.Unstructured{}
+		q.of = map[types.UID]metav1.Object{}
 	}
 	if q.of[o.GetUID()] == nil {
 		q.order = append(q.order, o.GetUID())
@@ -33,7 +33,7 @@ func (q *queue) put(o *unstructured.Unstructured) {
 func (q *queue) drop(uid types.UID) { delete(q.of, uid) }
 
 // take is the next one; nil where none waits.
-func (q *queue) take() *unstructured.Unstructured {
+func (q *queue) take() metav1.Object {
 	for len(q.order) > 0 {
 		uid := q.order[0]
 		q.order = q.order[1:]

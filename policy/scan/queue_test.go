@@ -7,9 +7,12 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	clocktesting "k8s.io/utils/clock/testing"
 
@@ -129,4 +132,37 @@ func TestRestsAreOfAShare(t *testing.T) {
 	if got := r.left(noon.Add(time.Second)); got != 0 {
 		t.Errorf("%v are left", got)
 	}
+}
+
+// A watch may tell of objects of Go types. They are judged as what a list has, and a
+// list that says the same says nothing new.
+func TestAWatchOfGoTypes(t *testing.T) {
+	w := newWorld(t, func(o *Options) {
+		client := o.Client
+		o.Watch = func(ctx context.Context, of Resource, list metav1.ListOptions) (watch.Interface, error) {
+			stream, err := client.Resource(of.GroupVersionResource).Watch(ctx, list)
+			if err != nil || of.GroupVersionResource != pods {
+				return stream, err
+			}
+			return watch.Filter(stream, func(e watch.Event) (watch.Event, bool) {
+				pod := &corev1.Pod{}
+				if err := runtime.DefaultUnstructuredConverter.FromUnstructured(e.Object.(*unstructured.Unstructured).Object, pod); err != nil {
+					t.Error(err)
+				}
+				pod.TypeMeta = metav1.TypeMeta{}
+				e.Object = pod
+				return e, true
+			}), nil
+		}
+	}, nil, ruleOf("owner", "pods", "owner", "deny"), pod("shop", "web"))
+	w.settled(1)
+	w.create(pods, pod("shop", "late"))
+	w.reads("shop/late: fail owner: late has no label owner\nshop/web: fail owner: web has no label owner\n")
+	if r := w.reports.Get("pod-shop-late"); r == nil || r.Kind != (schema.GroupVersionKind{Version: "v1", Kind: "Pod"}) {
+		t.Errorf("the report is %+v", r)
+	}
+	w.update(pods, pod("shop", "late", "owner"))
+	w.reads("shop/web: fail owner: web has no label owner\n")
+	w.delete(pods, pod("shop", "web"))
+	w.reads("")
 }
