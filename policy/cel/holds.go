@@ -47,6 +47,10 @@ func Holds(ctx context.Context, set *policy.Set, r *policy.Request) (holds bool)
 			holds = false
 		}
 	}()
+	// Each evaluation makes a context below this one, and looks for the nearest that can
+	// be cancelled: a server's is far up.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	v := servedView(ctx, r)
 	for _, one := range all {
 		if !one.(*validatingBinding).holds(ctx, v) {

@@ -34,6 +34,8 @@ type view struct {
 	// authorizer keeps its answers, as upstream's plugins do for one request; nil
 	// where there is none to ask.
 	authorizer authorizer.UnconditionalAuthorizer
+	// in is the namespace of the request; nil until somebody asks.
+	in *inNamespace
 	// last is how the matcher answered last.
 	last lastMatch
 	// requested has the objects as the request has them, and what CEL makes of them.
