@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"sync/atomic"
 
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/plugin/policy/mutating"
@@ -19,19 +20,25 @@ import (
 )
 
 // NativePolicies stand around upstream's plugins for policies in CEL: with them an
-// Exception applies to those policies too, and a trace tells of each.
+// Exception applies to those policies too, a trace tells of each, and a request that
+// breaks none costs what its own policies cost, however many others there are.
 //
-// Upstream's plugin is asked first, and its answer stands. Only where it objects, or
-// somebody wants a trace, is the engine of policy/cel asked about the same policies:
-// which of them spoke, and whether an Exception lets that through. What the engine
-// does not know of, upstream's refusal of a policy that was written a moment ago, no
-// Exception takes back.
+// The engine of policy/cel is asked first, whether all policies that match hold and have
+// nothing to say; its index finds them. Only then is upstream's plugin not asked. In all
+// other cases it is, and its answer stands, with its texts, counts and annotations. Where
+// it objects, or somebody wants a trace, the engine says which of the policies spoke, and
+// whether an Exception lets that through. What the engine does not know of, upstream's
+// refusal of a policy that was written a moment ago, no Exception takes back.
 type NativePolicies struct {
 	// Policy makes the requests for the engine. Needed.
 	Policy *Policy
 	// Set is the policies in CEL, with the Exceptions; nil while they have not been
 	// read, and then upstream's answer stands.
 	Set func() *policy.Set
+	// Current is the same policies, while they are those that upstream's plugins have
+	// been told of; nil at all other times, and then upstream's plugins are asked about
+	// every request. Default: nil, always.
+	Current func() *policy.Set
 	// Cluster is what the policies look things up in.
 	Cluster func() policy.Cluster
 }
@@ -45,11 +52,18 @@ func (n *NativePolicies) Around(handler admission.Interface, name string) admiss
 	switch name {
 	case validating.PluginName:
 		if v, ok := handler.(admission.ValidationInterface); ok {
-			return &nativeValidation{v, n}
+			around := &nativeValidation{ValidationInterface: v, around: n}
+			// Policies that lie in files the plugin alone has read.
+			plugin, ok := handler.(*validating.Plugin)
+			around.may = ok && plugin.GetStaticManifestsDir() == ""
+			return around
 		}
 	case mutating.PluginName:
 		if m, ok := handler.(admission.MutationInterface); ok {
-			return &nativeMutation{m, n}
+			around := &nativeMutation{MutationInterface: m, around: n}
+			plugin, ok := handler.(*mutating.Plugin)
+			around.may = ok && plugin.GetStaticManifestsDir() == ""
+			return around
 		}
 	}
 	return handler
@@ -61,9 +75,33 @@ func (n *NativePolicies) request(a admission.Attributes, o admission.ObjectInter
 	return r
 }
 
+// current is the policies that may be asked instead of a plugin; nil for none.
+func (n *NativePolicies) current(ctx context.Context) *policy.Set {
+	if n.Current == nil || gate.RecorderFrom(ctx) != nil {
+		return nil // a trace is of all that a request goes through
+	}
+	return n.Current()
+}
+
+// shortcut says when a plugin may be left out.
+type shortcut struct {
+	// may says that the engine knows every policy that the plugin can know.
+	may bool
+	// ready is set once the plugin has let a request pass that it judges: until it has
+	// read its policies it refuses those.
+	ready atomic.Bool
+}
+
+// judges reports whether the plugin asks its policies about a resource at all.
+func (n *NativePolicies) judges(a admission.Attributes) bool {
+	resource := a.GetResource().GroupResource()
+	return !n.Policy.excluded[resource] && !Exempt(resource)
+}
+
 type nativeMutation struct {
 	admission.MutationInterface
 	around *NativePolicies
+	shortcut
 }
 
 // Admit implements admission.MutationInterface. Upstream's plugin mutates; of a trace
@@ -76,16 +114,40 @@ func (m *nativeMutation) Admit(ctx context.Context, a admission.Attributes, o ad
 			set.Mutate(ctx, m.around.request(a, o))
 		}
 	}
-	return m.MutationInterface.Admit(ctx, a, o)
+	if m.may && m.ready.Load() {
+		if set := m.around.current(ctx); set != nil && !set.Mutates(ctx, m.around.request(a, o)) {
+			return nil
+		}
+	}
+	err := m.MutationInterface.Admit(ctx, a, o)
+	if err == nil && !m.ready.Load() && m.around.judges(a) {
+		m.ready.Store(true)
+	}
+	return err
 }
 
 type nativeValidation struct {
 	admission.ValidationInterface
 	around *NativePolicies
+	shortcut
 }
 
 // Validate implements admission.ValidationInterface.
 func (v *nativeValidation) Validate(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
+	if v.may && v.ready.Load() {
+		if set := v.around.current(ctx); set != nil && cel.Holds(ctx, set, v.around.request(a, o)) {
+			return nil
+		}
+	}
+	err := v.ask(ctx, a, o)
+	if err == nil && !v.ready.Load() && v.around.judges(a) {
+		v.ready.Store(true)
+	}
+	return err
+}
+
+// ask is upstream's answer, less what Exceptions let through.
+func (v *nativeValidation) ask(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
 	set := v.around.Set()
 	if set == nil {
 		return v.ValidationInterface.Validate(ctx, a, o)

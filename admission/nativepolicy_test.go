@@ -226,6 +226,84 @@ func TestATraceTellsOfNativePolicies(t *testing.T) {
 	}
 }
 
+// The plugin knows of a policy that the engine does not, which shows when it is asked.
+func TestUpstreamsPluginIsAskedWhereAnyPolicyMayHaveAWord(t *testing.T) {
+	fine := readObjects(t, nativePolicy("fine", "true", "Deny"))
+	picky := readObjects(t, nativePolicy("picky", "object.metadata.name == 'web'", "Warn"))
+	plugin := upstreamValidation(t, append(append(append([]policy.Object{}, fine...), picky...), readObjects(t, nativePolicy("no-pods", "false", "Deny"))...))
+	request := func(kind, name string) admission.Attributes {
+		pod := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: kind}, ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "shop"}}
+		return &said{annotations: map[string]string{}, Attributes: admission.NewAttributesRecord(pod, nil, corev1.SchemeGroupVersion.WithKind(kind), "shop", name,
+			schema.GroupVersionResource{Version: "v1", Resource: strings.ToLower(kind) + "s"}, "", admission.Create, &metav1.CreateOptions{}, false, &user.DefaultInfo{Name: "alice"})}
+	}
+	interfaces := admission.NewObjectInterfacesFromScheme(scheme.Scheme)
+	for _, test := range []struct {
+		name    string
+		current []policy.Object // nil: they are not those of the plugin
+		first   string          // the kind of a request before
+		pod     string
+		trace   bool
+		asked   bool
+	}{
+		{"all hold", fine, "Secret", "web", false, false},
+		{"none matches", []policy.Object{}, "Secret", "web", false, false},
+		{"one does not hold", append(append([]policy.Object{}, fine...), picky...), "Secret", "db", false, true},
+		{"the policies are not the plugin's", nil, "Secret", "web", false, true},
+		{"the plugin has let nothing pass yet", fine, "", "web", false, true},
+		{"the plugin has refused alone", fine, "Pod", "web", false, true},
+		{"somebody wants a trace", fine, "Secret", "web", true, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var set *policy.Set
+			if test.current != nil {
+				set = nativeSet(t, test.current)
+			}
+			n := &NativePolicies{Policy: &Policy{Cluster: func() policy.Cluster { return shop{} }, authorizer: allowAll()},
+				Set: func() *policy.Set { return set }, Current: func() *policy.Set { return set }, Cluster: func() policy.Cluster { return shop{} }}
+			around := n.Around(plugin, validating.PluginName).(admission.ValidationInterface)
+			if test.first != "" {
+				if err := around.Validate(context.Background(), request(test.first, "first"), interfaces); (err == nil) != (test.first != "Pod") {
+					t.Fatal(err)
+				}
+			}
+			ctx := context.Background()
+			if test.trace {
+				ctx = gate.WithRecorder(ctx, &gate.Recorder{All: true})
+			}
+			if err := around.Validate(ctx, request("Pod", test.pod), interfaces); (err != nil) != test.asked {
+				t.Errorf("refused with %v; the plugin is asked: want %v", err, test.asked)
+			}
+		})
+	}
+}
+
+// Policies that lie in files are the plugin's alone.
+func TestAPluginWithPoliciesInFilesIsAlwaysAsked(t *testing.T) {
+	folder := t.TempDir()
+	with, err := validating.NewPlugin(strings.NewReader("apiVersion: apiserver.config.k8s.io/v1\nkind: ValidatingAdmissionPolicyConfiguration\nstaticManifestsDir: " + folder + "\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	without, err := validating.NewPlugin(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mutates, err := mutating.NewPlugin(strings.NewReader("apiVersion: apiserver.config.k8s.io/v1\nkind: MutatingAdmissionPolicyConfiguration\nstaticManifestsDir: " + folder + "\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &NativePolicies{}
+	if n.Around(with, validating.PluginName).(*nativeValidation).may || !n.Around(without, validating.PluginName).(*nativeValidation).may {
+		t.Error("with a folder of policies, and only then, the plugin must always be asked")
+	}
+	if n.Around(mutates, mutating.PluginName).(*nativeMutation).may {
+		t.Error("with a folder of policies the plugin must always be asked")
+	}
+	if n.Around(struct{ admission.ValidationInterface }{without}, validating.PluginName).(*nativeValidation).may {
+		t.Error("of another's plugin nothing is known")
+	}
+}
+
 func TestOtherPluginsStayAsTheyAre(t *testing.T) {
 	n := &NativePolicies{}
 	other := &Policy{}

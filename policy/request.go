@@ -46,8 +46,10 @@ type Request struct {
 	Background bool
 
 	convert func(runtime.Object) (*unstructured.Unstructured, error)
-	object  converted
-	old     converted
+	// replaced says that the object is not that of the Attributes any more.
+	replaced bool
+	object   converted
+	old      converted
 
 	namespace    *corev1.Namespace
 	namespaceErr error
@@ -82,11 +84,15 @@ func (r *Request) OldObject() (*unstructured.Unstructured, error) {
 
 // SetObject makes another object the request's: what a mutation came to.
 func (r *Request) SetObject(o *unstructured.Unstructured) {
-	r.object = converted{done: true, object: o}
+	r.object, r.replaced = converted{done: true, object: o}, true
 	r.mu.Lock()
 	clear(r.kept)
 	r.mu.Unlock()
 }
+
+// Replaced reports whether a mutation has made another object the request's than that of
+// its Attributes.
+func (r *Request) Replaced() bool { return r.replaced }
 
 func (r *Request) content(c *converted, get func() runtime.Object) (*unstructured.Unstructured, error) {
 	if c.done {

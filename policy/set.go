@@ -99,6 +99,17 @@ func compareSources(a, b gate.Source) int {
 // Len is how many mutators and validators there are.
 func (s *Set) Len() (mutators, validators int) { return len(s.mutators.all), len(s.validators.all) }
 
+// Validators are those that could match a request, in their order. The caller must not
+// change them.
+func (s *Set) Validators(ctx context.Context, r *Request) []Validator {
+	return s.validators.matching(ctx, r)
+}
+
+// Mutates reports whether a mutator could match a request.
+func (s *Set) Mutates(ctx context.Context, r *Request) bool {
+	return len(s.mutators.matching(ctx, r)) > 0
+}
+
 // Touches reports whether any policy could match a request.
 func (s *Set) Touches(ctx context.Context, r *Request) bool {
 	return len(s.mutators.matching(ctx, r)) > 0 || len(s.validators.matching(ctx, r)) > 0

@@ -88,7 +88,7 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 	if err := authz.guards.Follow(kinds.informer(guards)); err != nil {
 		return nil, err
 	}
-	if err := checks.policies.start(ctx, generic, kinds, shared.Core().V1().Namespaces(), &cfg.Admission); err != nil {
+	if err := checks.policies.start(ctx, generic, kinds, shared, &cfg.Admission); err != nil {
 		return nil, err
 	}
 	authz.policies = &checks.policies

@@ -1,23 +1,36 @@
 package serve
 
 import (
+	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/tools/cache"
 
 	gateadmission "github.com/gatehouse-io/gatehouse/admission"
+	"github.com/gatehouse-io/gatehouse/gate"
 	"github.com/gatehouse-io/gatehouse/policy"
 	"github.com/gatehouse-io/gatehouse/policy/follow"
 )
 
 // nativePolicies are the policies in CEL, which upstream's plugins enforce, once more:
-// for Exceptions from them, and for traces.
+// for requests that break none of them, for Exceptions from them, and for traces.
 type nativePolicies struct {
 	set atomic.Pointer[policy.Set]
+	// current is the same, while it has exactly what upstream's plugins have been told
+	// of; nil at all other times. It counts once heard is true.
+	current atomic.Pointer[policy.Set]
+	// heard is set when the plugins' informers have told of all that was there.
+	heard atomic.Bool
+	// told are those informers; it does not change once the server runs.
+	told []cache.InformerSynced
 	// gate is the plugin of the other policies; nil where it is switched off, and then
 	// there are no Exceptions.
 	gate *gateadmission.Policy
@@ -26,6 +39,10 @@ type nativePolicies struct {
 	// policies are those in CEL, exceptions those of all; each is written by its own
 	// follower, under mu. nil: not read yet.
 	policies, exceptions *follow.State
+	// versions are those of the policies, and complete says that all of them are in set;
+	// both under mu.
+	versions nativeVersions
+	complete bool
 }
 
 // nativeKinds are served from the first moment.
@@ -54,7 +71,7 @@ func (n *nativePolicies) around(handler admission.Interface, name string, lookup
 	if n.gate == nil {
 		return handler
 	}
-	around := &gateadmission.NativePolicies{Policy: n.gate, Set: n.set.Load, Cluster: lookups}
+	around := &gateadmission.NativePolicies{Policy: n.gate, Set: n.set.Load, Current: n.vouching, Cluster: lookups}
 	return around.Around(handler, name)
 }
 
@@ -70,7 +87,61 @@ func (n *nativePolicies) update(which **follow.State, to *follow.State) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	*which = to
-	if n.policies != nil && n.exceptions != nil {
-		n.set.Store(policy.NewSet(n.policies.Policies, policy.Options{Exceptions: n.exceptions.Exceptions}))
+	if n.policies == nil || n.exceptions == nil {
+		return
 	}
+	n.set.Store(policy.NewSet(n.policies.Policies, policy.Options{Exceptions: n.exceptions.Exceptions}))
+	n.versions.compile(n.policies)
+	n.complete = whole(n.policies)
+	n.compare()
+}
+
+// compare says whether the policies are those that upstream's plugins have been told of.
+// It is called under mu.
+func (n *nativePolicies) compare() {
+	if n.complete && n.versions.differ == 0 {
+		n.current.Store(n.set.Load())
+	} else {
+		n.current.Store(nil)
+	}
+}
+
+// listen hears what upstream's plugins are told. It is called before the informers run.
+func (n *nativePolicies) listen(shared informers.SharedInformerFactory) error {
+	v1 := shared.Admissionregistration().V1()
+	for kind, informer := range map[string]cache.SharedIndexInformer{
+		"ValidatingAdmissionPolicy":        v1.ValidatingAdmissionPolicies().Informer(),
+		"ValidatingAdmissionPolicyBinding": v1.ValidatingAdmissionPolicyBindings().Informer(),
+		"MutatingAdmissionPolicy":          v1.MutatingAdmissionPolicies().Informer(),
+		"MutatingAdmissionPolicyBinding":   v1.MutatingAdmissionPolicyBindings().Informer(),
+	} {
+		registration, err := informer.AddEventHandler(listener(kind, func(of gate.Source, o metav1.Object) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			before := n.versions.differ
+			n.versions.tell(of, o)
+			if before != n.versions.differ {
+				n.compare()
+			}
+		}))
+		if err != nil {
+			return fmt.Errorf("follow %s: %w", kind, err)
+		}
+		n.told = append(n.told, registration.HasSynced)
+	}
+	return nil
+}
+
+// vouching is the policies that may be asked instead of upstream's plugins; nil for none.
+func (n *nativePolicies) vouching() *policy.Set {
+	if !n.heard.Load() {
+		if slices.ContainsFunc(n.told, func(synced cache.InformerSynced) bool { return !synced() }) {
+			return nil
+		}
+		n.heard.Store(len(n.told) > 0)
+		if len(n.told) == 0 {
+			return nil
+		}
+	}
+	return n.current.Load()
 }

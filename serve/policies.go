@@ -9,7 +9,7 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
-	coreinformers "k8s.io/client-go/informers/core/v1"
+	"k8s.io/client-go/informers"
 	"k8s.io/client-go/restmapper"
 	"k8s.io/component-base/metrics/legacyregistry"
 
@@ -63,14 +63,15 @@ func (g *policyGate) set() *policy.Set {
 func (g *policyGate) cluster() policy.Cluster { return g.lookups.Load() }
 
 // start follows the policies from the server's first moment.
-func (g *policyGate) start(ctx context.Context, generic *genericapiserver.Config, kinds *kindInformers, namespaces coreinformers.NamespaceInformer, cfg *v1alpha1.AdmissionOptions) error {
+func (g *policyGate) start(ctx context.Context, generic *genericapiserver.Config, kinds *kindInformers, shared informers.SharedInformerFactory, cfg *v1alpha1.AdmissionOptions) error {
+	namespaces := shared.Core().V1().Namespaces()
 	known := memory.NewMemCacheClient(kinds.probe)
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(known)
 	g.mapper.Store(mapper)
 	g.discovery, g.objects = known, kinds.client
 	g.needs.kept = &g.lookups
 	g.lookups.Store(cluster.NewWatched(kinds.client, mapper, namespaces.Lister()))
-	// Policies in CEL are upstream's own plugins' to ask.
+	// Policies in CEL are upstream's own plugins' to ask, where any may have a word.
 	all, err := engines.All(engines.Options{Native: true, ExternalData: engines.ExternalData(&cfg.ExternalData)})
 	if err != nil {
 		return err
@@ -89,6 +90,9 @@ func (g *policyGate) start(ctx context.Context, generic *genericapiserver.Config
 	}
 	g.reporter = follow.NewReporter(follower, kinds.client, mapper)
 	g.native.follow(native, follower)
+	if err := g.native.listen(shared); err != nil {
+		return err
+	}
 	generic.ReadyzChecks = append(generic.ReadyzChecks, syncCheck("policies", "the policies have not been read yet", follower.HasSynced))
 	return generic.AddPostStartHook("gatehouse-policies", func(hook genericapiserver.PostStartHookContext) error {
 		go func() {

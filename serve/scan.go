@@ -29,7 +29,8 @@ func (g *policyGate) newScanner(kinds *kindInformers, gate *follow.Follower, nam
 	lookups := g.lookups.Load()
 	native = follow.New(follow.Options{Client: kinds.client, Engines: []policy.Engine{&lateCEL{namespaced: g.namespaced}}, Lookups: g.needs.of("native"), Served: nativeKinds})
 	scanner, err = scan.New(scan.Options{
-		Client: kinds.client, Policies: []*follow.Follower{gate, native}, Cluster: lookups, Namespaces: namespaces,
+		Client: kinds.client, Watch: (&builtinWatch{config: kinds.config, others: kinds.client}).watch,
+		Policies: []*follow.Follower{gate, native}, Cluster: lookups, Namespaces: namespaces,
 		Resources: scan.Served(kinds.probe), Rate: float64(rate),
 		Leave: func(r schema.GroupResource) bool {
 			return gateadmission.Exempt(r) || r.Group == reportGroup.Group

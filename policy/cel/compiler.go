@@ -80,6 +80,7 @@ func (c *Compiler) compile(rules Rules, see visible) (*Program, []Fault) {
 	}
 	s.declared = see.rules
 	matcher := s.matcher(rules.MatchConditions, rules.FailurePolicy, rules.Name)
+	conditions := s.compiled
 
 	validations := make([]plugincel.ExpressionAccessor, len(rules.Validations))
 	messages := make([]plugincel.ExpressionAccessor, 0, len(rules.Validations))
@@ -97,7 +98,7 @@ func (c *Compiler) compile(rules Rules, see visible) (*Program, []Fault) {
 		annotations[i] = &validating.AuditAnnotationCondition{Key: a.Key, ValueExpression: a.ValueExpression}
 	}
 	checks := s.conditions("validations[%d].expression", validations, see.rules)
-	p := &Program{budget: celconfig.RuntimeCELCostBudget, plain: newPlain(&rules, matcher, s.compiled, s.variables), validator: validating.NewValidator(
+	p := &Program{budget: celconfig.RuntimeCELCostBudget, plain: newPlain(&rules, conditions, s.compiled, s.variables), validator: validating.NewValidator(
 		checks, matcher,
 		s.conditions("auditAnnotations[%d].valueExpression", annotations, see.rules),
 		s.conditions("validations[%d].messageExpression", messages, see.messages),

@@ -81,7 +81,7 @@ func TestValidationEqualsUpstreams(t *testing.T) {
 		return
 	}
 	// What has not come up has not been compared.
-	for _, one := range []string{"allowed", "Invalid 422", "Forbidden 403", "Unauthorized 401", "RequestEntityTooLarge 413", "NotFound 404", "warned", "audited", "annotated",
+	for _, one := range []string{"allowed", "held", "held as served", "Invalid 422", "Forbidden 403", "Unauthorized 401", "RequestEntityTooLarge 413", "NotFound 404", "warned", "audited", "annotated",
 		"compilation error", "resulted in error", "cost limit", "failed to configure policy", "failed to configure binding"} {
 		if seen[one] == 0 {
 			t.Errorf("no request came to %q: %v", one, seen)
@@ -149,6 +149,9 @@ func compareValidation(t *testing.T, w *world, in *cluster, seen map[string]int,
 		theirs.count(seen)
 		if !same(theirs, mine) {
 			w.differs(t, a, theirs, mine)
+			return
+		}
+		if !w.compareHolds(t, a, theirs, in, seen) {
 			return
 		}
 	}

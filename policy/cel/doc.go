@@ -1,6 +1,11 @@
 // Package cel answers what ValidatingAdmissionPolicies and MutatingAdmissionPolicies
 // say of a request, where no API server asks them itself: behind a webhook and over
-// files. Under serve upstream's own plugins do.
+// files. Under serve upstream's own plugins do, for every request of which Holds does not
+// say that all policies hold:
+//
+//	if cel.Holds(ctx, set, request) {
+//		return nil // upstream's plugin would not say a word
+//	}
 //
 //	engine, err := cel.New(cel.Options{})
 //	loaded := engine.Compile(objects)        // policies and bindings

@@ -227,6 +227,7 @@ func (l *loading) bindValidating(bindings []policy.Object) {
 		}
 		faults = append(faults, l.bind(&b.pair, object.Spec.MatchResources, &b.params)...)
 		l.refused(o, faults)
+		b.vouches = len(of.faults) == 0 && len(faults) == 0 && of.policy.vouched()
 		b.selectors = b.widest(&b.params).selectors(admission.Connect, admission.Create, admission.Delete, admission.Update)
 		count[b.of]++
 		bound = append(bound, b)

@@ -141,6 +141,9 @@ func (v *view) interfaces(s *server) admission.ObjectInterfaces {
 
 // as is the request in the version a policy matched it in.
 func (v *view) as(kind schema.GroupVersionKind, s *server) (*admission.VersionedAttributes, error) {
+	if v.served {
+		return v.asServed(kind)
+	}
 	if kind == v.attributes.GetKind() {
 		return v.asRequested(), nil
 	}
@@ -161,9 +164,13 @@ func (v *view) as(kind schema.GroupVersionKind, s *server) (*admission.Versioned
 		}
 		one.to.Set(converted)
 	}
+	v.keep(kind, versioned)
+	return versioned, nil
+}
+
+func (v *view) keep(kind schema.GroupVersionKind, versioned *admission.VersionedAttributes) {
 	if v.converted == nil {
 		v.converted = map[schema.GroupVersionKind]*admission.VersionedAttributes{}
 	}
 	v.converted[kind] = versioned
-	return versioned, nil
 }

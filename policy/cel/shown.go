@@ -3,8 +3,11 @@ package cel
 import (
 	"context"
 	"strings"
+	"time"
 
+	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
+	"github.com/google/cel-go/interpreter"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -12,7 +15,6 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 	plugincel "k8s.io/apiserver/pkg/admission/plugin/cel"
 	"k8s.io/apiserver/pkg/admission/plugin/policy/validating"
-	"k8s.io/apiserver/pkg/admission/plugin/webhook/matchconditions"
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
 	"k8s.io/apiserver/pkg/cel/common"
 	"k8s.io/apiserver/pkg/cel/library"
@@ -24,15 +26,53 @@ type shown struct {
 	versioned *admission.VersionedAttributes
 	resource  schema.GroupVersionResource
 	namespace *corev1.Namespace
-	values    map[string]any
+	values    *values
 	// anyObject is the variable of all templates.
 	anyObject computed
 }
 
+// values are what expressions can name. Those of one evaluation, its params and
+// variables, are set before it begins.
+type values struct {
+	object, old, request, namespace, params any
+	// authorizer and resourceAuthorizer are nil where there is nobody to ask.
+	authorizer, resourceAuthorizer any
+	// variables is nil where the rules have none.
+	variables *variables
+}
+
+var _ interpreter.Activation = &values{}
+
+// ResolveName implements interpreter.Activation, as upstream's does.
+func (v *values) ResolveName(name string) (any, bool) {
+	switch name {
+	case plugincel.ObjectVarName:
+		return v.object, true
+	case plugincel.OldObjectVarName:
+		return v.old, true
+	case plugincel.ParamsVarName:
+		return v.params, true // they may be null
+	case plugincel.RequestVarName:
+		return v.request, true
+	case plugincel.NamespaceVarName:
+		return v.namespace, true
+	case plugincel.AuthorizerVarName:
+		return v.authorizer, v.authorizer != nil
+	case plugincel.RequestResourceAuthorizerVarName:
+		return v.resourceAuthorizer, v.resourceAuthorizer != nil
+	case plugincel.VariableVarName:
+		return v.variables, v.variables != nil
+	}
+	return nil, false
+}
+
+// Parent implements interpreter.Activation.
+func (v *values) Parent() interpreter.Activation { return nil }
+
 // show is the values for policies that match a request as a resource.
-func (v *view) show(versioned *admission.VersionedAttributes, resource schema.GroupVersionResource, namespace *corev1.Namespace) (map[string]any, error) {
-	if s := &v.shown; s.values != nil && s.versioned == versioned && s.resource == resource && s.namespace == namespace {
-		return s.values, nil
+func (v *view) show(in *shown, versioned *admission.VersionedAttributes, resource schema.GroupVersionResource, namespace *corev1.Namespace) (*values, error) {
+	if in.values != nil && in.versioned == versioned && in.resource == resource && in.namespace == namespace {
+		return in.values, nil
 	}
 	//lint:ignore SA1019 upstream's validator sets it, and the values are shared with it
 	versioned.VersionedObject.UseSchemalessTypeRef = true
@@ -47,24 +87,24 @@ func (v *view) show(versioned *admission.VersionedAttributes, resource schema.Gr
 		return nil, err
 	}
 	request := plugincel.CreateAdmissionRequest(versioned.Attributes, metav1.GroupVersionResource(resource), metav1.GroupVersionKind(versioned.VersionedKind))
-	values := map[string]any{
-		plugincel.ObjectVarName: object, plugincel.OldObjectVarName: old,
-		plugincel.RequestVarName:   common.SchemalessTypedToVal(request),
-		plugincel.NamespaceVarName: common.SchemalessTypedToVal(plugincel.CreateNamespaceObject(namespace)),
-	}
+	seen := &values{object: object, old: old, request: common.SchemalessTypedToVal(request),
+		namespace: common.SchemalessTypedToVal(plugincel.CreateNamespaceObject(namespace))}
 	if v.authorizer != nil {
-		values[plugincel.AuthorizerVarName] = library.NewAuthorizerVal(versioned.GetUserInfo(), v.authorizer)
-		values[plugincel.RequestResourceAuthorizerVarName] = library.NewResourceAuthorizerVal(versioned.GetUserInfo(), v.authorizer, versioned)
+		seen.authorizer = library.NewAuthorizerVal(versioned.GetUserInfo(), v.authorizer)
+		seen.resourceAuthorizer = library.NewResourceAuthorizerVal(versioned.GetUserInfo(), v.authorizer, versioned)
 	}
-	v.shown = shown{versioned: versioned, resource: resource, namespace: namespace, values: values}
-	return values, nil
+	*in = shown{versioned: versioned, resource: resource, namespace: namespace, values: seen}
+	return seen, nil
 }
 
 // plain are rules that can be found to hold without upstream's validator: they write
 // nothing. What does not hold is the validator's to say.
 type plain struct {
-	matcher     matchconditions.Matcher // nil: there are no conditions
-	validations []plugincel.CompilationResult
+	// name is the policy's, for the metrics of its conditions.
+	name string
+	// conditions must all hold for the validations to be asked; validations must all
+	// hold then.
+	conditions, validations []plugincel.CompilationResult
 	// variables are those of the rules; nil where they have none.
 	variables *variableSet
 	// reserve is what the message expressions may cost. Upstream evaluates them even
@@ -73,17 +113,21 @@ type plain struct {
 }
 
 // newPlain is nil where the rules are not plain.
-func newPlain(rules *Rules, matcher matchconditions.Matcher, validations []plugincel.CompilationResult, variables *variableSet) *plain {
+func newPlain(rules *Rules, conditions, validations []plugincel.CompilationResult, variables *variableSet) *plain {
 	if len(rules.AuditAnnotations) > 0 {
 		return nil
 	}
-	p := &plain{matcher: matcher, validations: validations, variables: variables}
+	p := &plain{name: rules.Name, conditions: conditions, validations: validations, variables: variables}
 	for i := range rules.Validations {
 		if rules.Validations[i].MessageExpression != "" {
 			p.reserve += 2 * celconfig.PerCallLimit // one ends a little above its limit
 		}
-		if p.variables == nil && strings.Contains(rules.Validations[i].Expression, plugincel.VariableVarName) || validations[i].Error != nil || validations[i].Program == nil {
-			return nil
+	}
+	for _, of := range [][]plugincel.CompilationResult{conditions, validations} {
+		for i := range of {
+			if of[i].Error != nil || of[i].Program == nil || variables == nil && strings.Contains(of[i].ExpressionAccessor.GetExpression(), plugincel.VariableVarName) {
+				return nil
+			}
 		}
 	}
 	return p
@@ -95,50 +139,80 @@ func (p *plain) holds(ctx context.Context, v *view, versioned *admission.Version
 	if p == nil {
 		return false
 	}
-	if p.matcher != nil {
-		match := p.matcher.Match(ctx, versioned, params, v.authorizer)
-		if match.Error != nil {
+	if len(p.conditions) > 0 {
+		began := time.Now()
+		// Conditions see the request as it came, and no namespace.
+		seen, err := v.show(&v.shownToConditions, versioned, versioned.GetResource(), nil)
+		if err != nil {
 			return false
 		}
-		if !match.Matches {
+		all, _, ok := p.evaluate(ctx, &v.shownToConditions, seen, p.conditions, params, celconfig.RuntimeCELCostBudgetMatchConditions, true)
+		if !ok {
+			return false
+		}
+		if !all {
+			v.unmatched = append(v.unmatched, unmatched{p.name, time.Since(began)})
 			return true
 		}
 	}
-	values, err := v.show(versioned, resource, namespace)
+	seen, err := v.show(&v.shown, versioned, resource, namespace)
 	if err != nil {
 		return false
 	}
-	values[plugincel.ParamsVarName] = nil
+	all, left, ok := p.evaluate(ctx, &v.shown, seen, p.validations, params, budget, false)
+	return ok && all && left >= p.reserve && ctx.Err() == nil
+}
+
+// evaluate reports whether all of some expressions are true, and what is left of the
+// budget. ok is false where one has no answer; further says that those behind one that
+// is false are evaluated too.
+func (p *plain) evaluate(ctx context.Context, of *shown, seen *values, expressions []plugincel.CompilationResult, params runtime.Object, budget int64, further bool) (all bool, left int64, ok bool) {
 	constraint, _ := params.(*param)
 	switch {
 	case constraint != nil && constraint.value != nil:
-		values[plugincel.ParamsVarName] = constraint.value
+		seen.params = constraint.value
 	case params != nil:
-		values[plugincel.ParamsVarName] = common.SchemalessTypedToVal(params)
+		seen.params = common.SchemalessTypedToVal(params)
+	default:
+		seen.params = nil
 	}
-	var seen *variables
+	seen.variables = nil
 	if p.variables != nil {
-		seen = &variables{of: p.variables, ctx: ctx, given: values, shown: &v.shown, param: constraint, known: make([]ref.Val, len(p.variables.results))}
-		values[plugincel.VariableVarName] = seen
-		defer delete(values, plugincel.VariableVarName)
+		seen.variables = &variables{of: p.variables, ctx: ctx, given: seen, shown: of, param: constraint, known: make([]ref.Val, len(p.variables.results))}
 	}
-	for i := range p.validations {
-		result, details, err := p.validations[i].Program.ContextEval(ctx, values)
-		if seen != nil {
-			if budget -= seen.takeCost(); budget < 0 {
-				return false
+	all = true
+	for i := range expressions {
+		result, details, err := expressions[i].Program.ContextEval(ctx, seen)
+		if seen.variables != nil {
+			if budget -= seen.variables.takeCost(); budget < 0 {
+				return false, budget, false
 			}
 		}
-		if err != nil || result == nil || result.Value() != true || details == nil {
-			return false
+		if err != nil || result == nil || details == nil {
+			return false, budget, false
 		}
 		cost := details.ActualCost()
 		if cost == nil || *cost > uint64(budget) {
-			return false
+			return false, budget, false
 		}
 		budget -= int64(*cost)
+		switch result {
+		case types.True:
+		case types.False:
+			if all = false; !further {
+				return false, budget, true
+			}
+		default:
+			return false, budget, false
+		}
 	}
-	return budget >= p.reserve && ctx.Err() == nil
+	return all, budget, true
+}
+
+// unmatched is a policy whose conditions did not hold, and how long that took.
+type unmatched struct {
+	policy string
+	took   time.Duration
 }
 
 // validate is upstream's Validate, which is asked only where something may be wrong.

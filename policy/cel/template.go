@@ -137,7 +137,7 @@ func (t *Template) For(constraint map[string]any) *Constraint {
 	p := newParam(constraint)
 	p.value = common.SchemalessTypedToVal(p)
 	if plain := t.program.plain; plain != nil {
-		given := map[string]any{plugincel.ParamsVarName: p.value}
+		given := &values{params: p.value}
 		p.parameters = evaluateVariable(context.Background(), templateVariables[1].Name, plain.variables.results[1], given)
 	}
 	return &Constraint{t.program, p}

@@ -37,6 +37,8 @@ type validatingBinding struct {
 	actions   []policy.Action
 	sources   []gate.Source // the binding, the policy
 	selectors []policy.Selector
+	// vouches says that Holds may speak for it.
+	vouches bool
 }
 
 var _ policy.Compound = &validatingBinding{}
@@ -219,7 +221,17 @@ func (v *view) namespace() (*corev1.Namespace, error) {
 	if name == "" || kind.Group == "" && kind.Version == "v1" && kind.Kind == "Namespace" {
 		return nil, nil
 	}
-	return v.matcher.GetNamespace(v.ctx, name)
+	if v.in == nil {
+		n, err := v.matcher.GetNamespace(v.ctx, name)
+		v.in = &inNamespace{n, err}
+	}
+	return v.in.namespace, v.in.err
+}
+
+// inNamespace is what is known of the namespace of a request.
+type inNamespace struct {
+	namespace *corev1.Namespace
+	err       error
 }
 
 // annotations are those of one policy for the audit event: a key's distinct values.

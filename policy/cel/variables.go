@@ -48,7 +48,7 @@ type computed struct {
 type variables struct {
 	of    *variableSet
 	ctx   context.Context
-	given map[string]any
+	given *values
 	shown *shown
 	param *param // nil where that of the rules is no constraint's
 	known []ref.Val
@@ -106,7 +106,7 @@ func (v *variables) compute(name string, i int) computed {
 }
 
 // evaluateVariable is upstream's (variableAccessor.Callback).
-func evaluateVariable(ctx context.Context, name string, result plugincel.CompilationResult, given map[string]any) computed {
+func evaluateVariable(ctx context.Context, name string, result plugincel.CompilationResult, given *values) computed {
 	if result.Error != nil {
 		return computed{value: types.NewErr("composited variable %q fails to compile: %v", name, result.Error)}
 	}

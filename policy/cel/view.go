@@ -25,21 +25,27 @@ import (
 // goroutine at a time, as the request is.
 type view struct {
 	request *policy.Request
-	// attributes are the request's, with its objects unstructured.
+	// served says that objects are those of the server that asks, and of its types.
+	served bool
+	// attributes are the request's; unless it is served, with its objects unstructured.
 	attributes attributes
 	// matcher matches rules and selectors, and knows namespaces.
 	matcher *matching.Matcher
 	// authorizer keeps its answers, as upstream's plugins do for one request; nil
 	// where there is none to ask.
 	authorizer authorizer.UnconditionalAuthorizer
+	// in is the namespace of the request; nil until somebody asks.
+	in *inNamespace
 	// last is how the matcher answered last.
 	last lastMatch
 	// requested has the objects as the request has them, and what CEL makes of them.
 	requested *admission.VersionedAttributes
 	// converted are those in other versions that policies match.
 	converted map[schema.GroupVersionKind]*admission.VersionedAttributes
-	// shown is what expressions saw last.
-	shown shown
+	// shown is what expressions saw last, and shownToConditions what match conditions did.
+	shown, shownToConditions shown
+	// unmatched are the policies whose conditions did not hold.
+	unmatched []unmatched
 	// ctx is that of the evaluation at hand: upstream's listers take none.
 	ctx context.Context
 	err error

@@ -28,7 +28,10 @@
 //     an older version is never judged after a newer one.
 //   - What was judged by the policies of before is judged again: a change is noted
 //     before a list begins that settles it, and struck out when that list has ended.
-//   - Not more than Options.Rate objects are judged in a second, over all kinds.
+//   - Not more than Options.Rate objects are judged in a second, over all kinds, and
+//     judging takes a share of one core: requests do not wait for it. An object that
+//     has changed may wait for its turn meanwhile, its last version alone, and a
+//     thousand of a kind at most.
 //
 // # What becomes of a Result
 //

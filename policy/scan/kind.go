@@ -11,8 +11,10 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
@@ -33,6 +35,8 @@ type kind struct {
 
 	objects map[types.UID]known
 	pass    uint32
+	// changed are the objects that the watch has told of and that are not judged yet.
+	changed queue
 
 	// Shared: how many objects there are, how many of them the list that runs has
 	// seen, and whether one has ended.
@@ -140,6 +144,9 @@ func (k *kind) client(namespace string) dynamic.ResourceInterface {
 func (k *kind) list(ctx context.Context, namespace string, triggers []trigger) (string, error) {
 	k.pass++
 	k.seen.Store(0)
+	if namespace == "" {
+		k.changed.clear() // what waits is in the list, as it is now, or gone
+	}
 	opts := metav1.ListOptions{Limit: k.opts.PageSize}
 	first := ""
 	for {
@@ -167,7 +174,7 @@ func (k *kind) list(ctx context.Context, namespace string, triggers []trigger) (
 			if o.GetKind() == "" { // items of a list may leave out what the list says
 				o.SetGroupVersionKind(k.resource.Kind)
 			}
-			if err := k.look(ctx, o, triggers); err != nil {
+			if err := k.look(ctx, o, triggers, listedShare); err != nil {
 				return "", err
 			}
 			k.seen.Add(1)
@@ -220,15 +227,23 @@ func (k *kind) watch(ctx context.Context, version string) (string, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	seconds := int64(watchLimit.Seconds()) + rand.Int64N(int64(watchLimit.Seconds()))
-	w, err := k.client("").Watch(ctx, metav1.ListOptions{ResourceVersion: version, AllowWatchBookmarks: true, TimeoutSeconds: &seconds})
+	w, err := k.opts.Watch(ctx, k.resource, metav1.ListOptions{ResourceVersion: version, AllowWatchBookmarks: true, TimeoutSeconds: &seconds})
 	if err != nil {
 		return version, fmt.Errorf("watch: %w", err)
 	}
 	defer w.Stop()
+	var rested <-chan time.Time // nil: nobody rests
 	for {
+		if rested == nil || k.changed.len() >= mostQueued {
+			if rested, err = k.judgeChanged(ctx); err != nil {
+				return version, err
+			}
+		}
 		select {
 		case <-ctx.Done():
 			return version, nil
+		case <-rested:
+			rested = nil
 		case <-k.wake:
 			if err := k.settle(ctx); err != nil {
 				return version, err
@@ -240,16 +255,15 @@ func (k *kind) watch(ctx context.Context, version string) (string, error) {
 			if event.Type == watch.Error {
 				return version, apierrors.FromObject(event.Object)
 			}
-			o, ok := event.Object.(*unstructured.Unstructured)
-			if !ok {
+			o, err := meta.Accessor(event.Object)
+			if err != nil {
 				return version, fmt.Errorf("watch: it tells of a %T", event.Object)
 			}
 			switch event.Type {
 			case watch.Added, watch.Modified:
-				if err := k.look(ctx, o, nil); err != nil {
-					return version, err
-				}
+				k.changed.put(o)
 			case watch.Deleted:
+				k.changed.drop(o.GetUID())
 				k.forget(o.GetUID())
 			}
 			version = o.GetResourceVersion()
@@ -258,13 +272,48 @@ func (k *kind) watch(ctx context.Context, version string) (string, error) {
 	}
 }
 
+// judgeChanged judges what has changed, until nothing waits or it is time to rest, and
+// returns a channel that tells when the rest is over: nil where nothing waits.
+func (k *kind) judgeChanged(ctx context.Context) (rested <-chan time.Time, err error) {
+	for k.changed.len() > 0 {
+		if left := k.rests.left(k.opts.Clock.Now()); left > 0 && k.changed.len() < mostQueued {
+			return k.opts.Clock.After(left), nil
+		}
+		o, err := k.content(k.changed.take())
+		if err == nil {
+			err = k.look(ctx, o, nil, changedShare)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	k.total.Store(int64(len(k.objects)))
+	return nil, nil
+}
+
+// content is an object as policies see it. One of a Go type becomes so no sooner than it
+// is judged.
+func (k *kind) content(o metav1.Object) (*unstructured.Unstructured, error) {
+	if u, ok := o.(*unstructured.Unstructured); ok {
+		return u, nil
+	}
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+	if err != nil {
+		return nil, fmt.Errorf("read %s %s: %w", k.resource.Kind.Kind, o.GetName(), err)
+	}
+	u := &unstructured.Unstructured{Object: content}
+	u.SetGroupVersionKind(k.resource.Kind)
+	return u, nil
+}
+
 func (k *kind) forget(uid types.UID) {
 	delete(k.objects, uid)
 	k.reports.Put(uid, nil)
 }
 
-// look judges an object where it has changed, or one of triggers pulls it.
-func (k *kind) look(ctx context.Context, o *unstructured.Unstructured, triggers []trigger) error {
+// look judges an object where it has changed, or one of triggers pulls it, at a share of
+// the processor.
+func (k *kind) look(ctx context.Context, o *unstructured.Unstructured, triggers []trigger, share float64) error {
 	uid := o.GetUID()
 	version, _ := strconv.ParseUint(o.GetResourceVersion(), 10, 64)
 	last, seen := k.objects[uid]
@@ -287,11 +336,14 @@ func (k *kind) look(ctx context.Context, o *unstructured.Unstructured, triggers 
 		}
 	}
 	if due {
-		if err := k.await(ctx); err != nil {
+		if err := k.await(ctx, share); err != nil {
 			return err
 		}
 		k.judgements[reason].Add(1)
+		began := k.opts.Clock.Now()
 		k.reports.Put(uid, k.judge(ctx, o, k.resource.GroupVersionResource))
+		ended := k.opts.Clock.Now()
+		k.rests.pay(ended, ended.Sub(began), share)
 		if err := ctx.Err(); err != nil {
 			return err // the policies were cut off
 		}

@@ -70,7 +70,7 @@ func TestAHundredThousandObjectsTakeLittle(t *testing.T) {
 	before := heap()
 	k := many(t)
 	for i := range objects {
-		if err := k.look(t.Context(), podNumber(i), nil); err != nil {
+		if err := k.look(t.Context(), podNumber(i), nil, 1); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -98,7 +98,7 @@ func BenchmarkLook(b *testing.B) {
 				if changed {
 					labels["app"] = fmt.Sprint(i)
 				}
-				if err := k.look(context.Background(), o, nil); err != nil {
+				if err := k.look(context.Background(), o, nil, 1); err != nil {
 					b.Fatal(err)
 				}
 			}

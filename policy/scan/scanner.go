@@ -12,7 +12,9 @@ import (
 	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/client-go/discovery"
@@ -37,6 +39,9 @@ type Resource struct {
 type Options struct {
 	// Client reads the objects. Needed.
 	Client dynamic.Interface
+	// Watch is how the objects of a resource are watched; its events may be of Go types,
+	// which cost less to read. Default: Client's.
+	Watch func(context.Context, Resource, metav1.ListOptions) (watch.Interface, error)
 	// Policies are those in force; objects are judged by all of them. Needed. None
 	// runs yet.
 	Policies []*follow.Follower
@@ -70,6 +75,7 @@ type Options struct {
 type Scanner struct {
 	opts    Options
 	limit   *rate.Limiter
+	rests   rests
 	reports *Reports
 	sets    func() []*policy.Set // those in force
 
@@ -91,6 +97,11 @@ type Scanner struct {
 func New(opts Options) (*Scanner, error) {
 	if opts.Client == nil || len(opts.Policies) == 0 || opts.Cluster == nil || opts.Resources == nil || opts.Namespaces == nil {
 		return nil, errors.New("scan: options Client, Policies, Cluster, Resources and Namespaces are needed")
+	}
+	if opts.Watch == nil {
+		opts.Watch = func(ctx context.Context, of Resource, list metav1.ListOptions) (watch.Interface, error) {
+			return opts.Client.Resource(of.GroupVersionResource).Watch(ctx, list)
+		}
 	}
 	if opts.Rate <= 0 {
 		opts.Rate = 1000
@@ -146,10 +157,15 @@ func (s *Scanner) signal() {
 	}
 }
 
-// await waits until another object may be judged.
-func (s *Scanner) await(ctx context.Context) error {
+// await waits until another object may be judged. What has changed has waited for its
+// share already, where it could.
+func (s *Scanner) await(ctx context.Context, share float64) error {
 	now := s.opts.Clock.Now()
-	return s.sleep(ctx, s.limit.ReserveN(now, 1).DelayFrom(now))
+	wait := s.limit.ReserveN(now, 1).DelayFrom(now)
+	if share == listedShare {
+		wait = max(wait, s.rests.left(now))
+	}
+	return s.sleep(ctx, wait)
 }
 
 func (s *Scanner) sleep(ctx context.Context, d time.Duration) error {
