@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sort"
 	"strings"
-	"unsafe"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
@@ -91,9 +90,6 @@ func (t *textTest) entry(i uint32) bool {
 	}
 	return t.known[i] > 0
 }
-
-// view is bytes as a text, for as long as they do not change.
-func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 func (t *textTest) never() bool {
 	if bloomExcludes(t.reader, t.patterns) {
