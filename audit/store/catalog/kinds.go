@@ -1,0 +1,180 @@
+package catalog
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/gatehouse-io/gatehouse/audit"
+	"github.com/gatehouse-io/gatehouse/audit/internal/lexicon"
+)
+
+// kinds counts the events of one lexicon by kind, and those of a kind by name.
+type kinds struct {
+	by    map[kind]uint32
+	all   []counted
+	cells map[cellKey]uint32
+	named []cell // by the numbers of cells, from 1
+}
+
+// kind is all that events have in common that are counted together, in numbers.
+type kind struct {
+	hour                                               int64 // since 1970
+	stage, verb, group, version, resource, sub         uint32
+	namespace, code, decision                          uint32
+	user, asUser, groups, asGroups, extra, asExtra, un uint32
+}
+
+// counted is how many events there are of a kind.
+type counted struct {
+	kind
+	count       int64
+	request     bool // they stand for a distinct request
+	first, last uint32
+}
+
+// cellKey is a name of a kind: that of an object, or a URI.
+type cellKey struct{ kind, name uint32 }
+
+// cell is how often a name comes in an hour.
+type cell struct {
+	name        uint32
+	reason      uint32 // of the last event, and 1 more
+	next        uint32 // cell of the kind
+	first, last time.Time
+	count       int64
+}
+
+func newKinds() kinds {
+	return kinds{by: map[kind]uint32{}, cells: map[cellKey]uint32{}, named: make([]cell, 1)}
+}
+
+func (k *kinds) add(words *lexicon.Lexicon, r *lexicon.Row, at time.Time, requests bool) {
+	t := &r.Texts
+	key := kind{
+		hour: hourOf(at), stage: t[lexicon.Stage], verb: t[lexicon.Verb], group: t[lexicon.APIGroup], version: t[lexicon.APIVersion],
+		resource: t[lexicon.Resource], sub: t[lexicon.Subresource], namespace: t[lexicon.Namespace], code: r.Code, decision: r.Decision,
+		user: t[lexicon.User], asUser: t[lexicon.AsUser], groups: r.Groups, asGroups: r.AsGroups, extra: r.Extra, asExtra: r.AsExtra, un: r.Unknown,
+	}
+	n, ok := k.by[key]
+	if !ok {
+		n = uint32(len(k.all))
+		k.by[key] = n
+		k.all = append(k.all, counted{kind: key})
+		if requests {
+			_, k.all[n].request = key.requestOf(words)
+		}
+	}
+	of := &k.all[n]
+	of.count++
+	if !of.request {
+		return
+	}
+	name := cellKey{n, t[lexicon.Name]}
+	if words.Texts(lexicon.Resource)[key.resource] == "" {
+		name.name = t[lexicon.URI]
+	}
+	i, ok := k.cells[name]
+	if !ok {
+		i = uint32(len(k.named))
+		k.cells[name] = i
+		k.named = append(k.named, cell{name: name.name, first: at, last: at, reason: r.Reason})
+		if of.last == 0 {
+			of.first = i
+		} else {
+			k.named[of.last].next = i
+		}
+		of.last = i
+	}
+	c := &k.named[i]
+	c.count++
+	if at.Before(c.first) {
+		c.first = at
+	}
+	if !at.Before(c.last) {
+		c.last, c.reason = at, r.Reason
+	}
+}
+
+// requestOf is the request that an event of the kind stands for, but for its name.
+func (k *kind) requestOf(words *lexicon.Lexicon) (audit.Request, bool) {
+	e := k.event(words)
+	return audit.RequestOf(&e)
+}
+
+// event is one of the kind, without what others of it have not.
+func (k *kind) event(words *lexicon.Lexicon) audit.Event {
+	text := func(f lexicon.Field, n uint32) string { return words.Texts(f)[n] }
+	e := audit.Event{
+		Stage: text(lexicon.Stage, k.stage), Verb: text(lexicon.Verb, k.verb), APIGroup: text(lexicon.APIGroup, k.group),
+		APIVersion: text(lexicon.APIVersion, k.version), Resource: text(lexicon.Resource, k.resource), Subresource: text(lexicon.Subresource, k.sub),
+		Namespace: text(lexicon.Namespace, k.namespace), Code: words.Codes()[k.code],
+		User: text(lexicon.User, k.user), Groups: words.Groups(k.groups).Texts, Extra: words.Extra(k.extra).Texts,
+		AsUser: text(lexicon.AsUser, k.asUser), AsGroups: words.AsGroups(k.asGroups).Texts, AsExtra: words.AsExtra(k.asExtra).Texts,
+		Unknown: words.Unknown(k.un).Texts,
+	}
+	if k.decision > 0 {
+		e.Annotations = map[string]string{audit.AnnotationDecision: text(lexicon.Decision, k.decision-1)}
+	}
+	return e
+}
+
+// learned are the facts that are all texts of a field.
+var learned = map[lexicon.Field]Fact{
+	lexicon.User: Users, lexicon.AsUser: Users, lexicon.GroupItems: Groups, lexicon.AsGroupItems: Groups, lexicon.Verb: Verbs,
+	lexicon.Namespace: Namespaces, lexicon.Stage: Stages, lexicon.Source: Sources, lexicon.UserAgent: UserAgents, lexicon.IPItems: IPs,
+}
+
+// fold adds what was counted by numbers to what is known by texts.
+func (b *Builder) fold() {
+	if b.words == nil {
+		return
+	}
+	for field, fact := range learned {
+		for _, s := range b.words.Texts(field) {
+			if s != "" || field != lexicon.AsUser { // nobody was
+				b.facts[fact].add(s)
+			}
+		}
+	}
+	for _, code := range b.words.Codes() {
+		b.facts[Codes].add(strconv.Itoa(int(code)))
+	}
+	for i := range b.kinds.all {
+		k := &b.kinds.all[i]
+		e := k.event(b.words)
+		b.facts[Resources].add(ResourceFact(e.APIGroup, e.Resource, e.Subresource))
+		b.facts[Decisions].add(e.Decision())
+		b.counts[countKey{
+			hour: k.hour, verb: e.Verb, group: e.APIGroup, resource: e.Resource, sub: e.Subresource,
+			namespace: e.Namespace, class: max(e.Code, 0) / 100, decision: e.Decision(),
+		}] += k.count
+		if k.request {
+			b.foldRequests(&e, k)
+		}
+	}
+	b.words, b.kinds = nil, kinds{}
+}
+
+// foldRequests adds the requests of a kind.
+func (b *Builder) foldRequests(e *audit.Event, k *counted) {
+	r, _ := audit.RequestOf(e)
+	g := b.group(&r)
+	for at := k.first; at != 0; at = b.kinds.named[at].next {
+		c := &b.kinds.named[at]
+		name, reason := "", ""
+		if c.reason > 0 {
+			reason = b.words.Texts(lexicon.Reason)[c.reason-1]
+		}
+		if e.Resource != "" {
+			name = b.words.Texts(lexicon.Name)[c.name]
+		} else {
+			e.URI = b.words.Texts(lexicon.URI)[c.name]
+			other, _ := audit.RequestOf(e)
+			name = other.Path
+		}
+		g.named(name).count(Hour{c.first, c.last, c.count * r.Count, reason})
+		if len(g.names) > 4*b.names+16 {
+			g.prune(b.names)
+		}
+	}
+}
