@@ -39,6 +39,7 @@ type countKey struct {
 // group is requests that differ in their name alone.
 type group struct {
 	key     string
+	subject int           // how much of the key is that of the subject
 	request audit.Request // without name, times and count
 	first   *named        // most groups have one name
 	names   map[string]*named
@@ -80,7 +81,8 @@ type Count struct {
 type Entry struct {
 	Hours   []Hour
 	request *audit.Request // that of the group, without a name, times and a count
-	group   string         // key of the group
+	group   string         // key of the group, which begins with that of the subject
+	subject int            // and so long is that
 	name    string         // or path
 	omitted bool           // it stands for the names that are not told apart
 }
@@ -157,10 +159,11 @@ func hourOf(t time.Time) int64 {
 
 // group is that of a request.
 func (b *Builder) group(r *audit.Request) *group {
-	b.key = appendGroupKey(b.key[:0], r)
+	var subject int
+	b.key, subject = appendGroupKey(b.key[:0], r)
 	g := b.groups[string(b.key)]
 	if g == nil {
-		g = &group{key: string(b.key), request: *r}
+		g = &group{key: string(b.key), subject: subject, request: *r}
 		g.request.Name, g.request.Path, g.request.Reason = "", "", ""
 		b.groups[g.key] = g
 	}
@@ -265,7 +268,7 @@ func (b *Builder) entries() (entries []Entry) {
 
 func (g *group) entry(n *named, omitted bool) Entry {
 	slices.SortFunc(n.hours, func(a, b Hour) int { return a.First.Compare(b.First) })
-	return Entry{Hours: n.hours, request: &g.request, group: g.key, name: n.name, omitted: omitted}
+	return Entry{Hours: n.hours, request: &g.request, group: g.key, subject: g.subject, name: n.name, omitted: omitted}
 }
 
 func resourceText(group, resource, sub string) string {
@@ -278,8 +281,9 @@ func resourceText(group, resource, sub string) string {
 	return resource
 }
 
-// appendGroupKey makes what requests of one group have in common.
-func appendGroupKey(to []byte, r *audit.Request) []byte {
+// appendGroupKey makes what requests of one group have in common, and tells how much of it
+// is about who made them.
+func appendGroupKey(to []byte, r *audit.Request) (key []byte, subject int) {
 	to = appendText(to, r.User)
 	to = appendText(to, r.Impersonator)
 	unknown := byte(0)
@@ -300,13 +304,14 @@ func appendGroupKey(to []byte, r *audit.Request) []byte {
 			to = appendTexts(appendText(to, k), r.Extra[k])
 		}
 	}
+	subject = len(to)
 	to = appendText(to, r.Verb)
 	to = appendText(to, r.APIGroup)
 	to = appendText(to, r.APIVersion)
 	to = appendText(to, r.Resource)
 	to = appendText(to, r.Subresource)
 	to = appendText(to, r.Namespace)
-	return appendText(to, r.Decision)
+	return appendText(to, r.Decision), subject
 }
 
 func appendText(to []byte, s string) []byte {
