@@ -56,7 +56,7 @@ type Lexicon struct {
 
 	groups, asGroups, ips, unknown lists
 	extraMaps, asExtraMaps         extras
-	annotations                    [256]recentAnnotations
+	annotations                    [recentPlaces]recentAnnotations
 	codes                          []int32
 	codeNumbers                    map[int32]uint32
 	lastCode                       uint32

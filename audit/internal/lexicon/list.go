@@ -7,10 +7,14 @@ import (
 	"unsafe"
 )
 
+// recentPlaces is how many lists and maps of a field are remembered by where they lie: the
+// tokens of a cluster are some thousand.
+const recentPlaces = 2048
+
 // lists gives numbers to the lists of one field; 0 is the empty list.
 type lists struct {
 	items  Field
-	recent [256]recentList
+	recent [recentPlaces]recentList
 	by     map[string]uint32 // by the numbers of the items
 	all    []List
 }
@@ -67,7 +71,7 @@ func numbers(key []byte) []uint32 {
 // extras gives numbers to the maps of one field; 0 is the empty map.
 type extras struct {
 	keys, values Field
-	recent       [256]recentMap[map[string][]string]
+	recent       [recentPlaces]recentMap[map[string][]string]
 	by           map[string]uint32 // by the numbers of keys and values
 	all          []Extra
 }
@@ -90,7 +94,7 @@ type recentMap[M any] struct {
 // placeOf is where a map lies, and which slot of recent ones it has.
 func placeOf(m any) (at, slot uintptr) {
 	at = reflect.ValueOf(m).Pointer()
-	return at, at >> 4 % 256
+	return at, at >> 4 % recentPlaces
 }
 
 func (w *Lexicon) extra(x *extras, texts map[string][]string) uint32 {

@@ -14,6 +14,8 @@ type kinds struct {
 	all   []counted
 	cells map[cellKey]uint32
 	named []cell // by the numbers of cells, from 1
+	// decisions are annotations by the number of the decision, and 1 more.
+	decisions map[uint32]map[string]string
 }
 
 // kind is all that events have in common that are counted together, in numbers.
@@ -45,7 +47,7 @@ type cell struct {
 }
 
 func newKinds() kinds {
-	return kinds{by: map[kind]uint32{}, cells: map[cellKey]uint32{}, named: make([]cell, 1)}
+	return kinds{by: map[kind]uint32{}, cells: map[cellKey]uint32{}, named: make([]cell, 1), decisions: map[uint32]map[string]string{}}
 }
 
 func (k *kinds) add(words *lexicon.Lexicon, r *lexicon.Row, at time.Time, requests bool) {
@@ -60,8 +62,8 @@ func (k *kinds) add(words *lexicon.Lexicon, r *lexicon.Row, at time.Time, reques
 		n = uint32(len(k.all))
 		k.by[key] = n
 		k.all = append(k.all, counted{kind: key})
-		if requests {
-			_, k.all[n].request = key.requestOf(words)
+		if requests { // who asked, and how far it came, say whether it is one
+			_, k.all[n].request = audit.RequestOf(&audit.Event{Stage: words.Texts(lexicon.Stage)[key.stage], User: words.Texts(lexicon.User)[key.user]})
 		}
 	}
 	of := &k.all[n]
@@ -95,27 +97,28 @@ func (k *kinds) add(words *lexicon.Lexicon, r *lexicon.Row, at time.Time, reques
 	}
 }
 
-// requestOf is the request that an event of the kind stands for, but for its name.
-func (k *kind) requestOf(words *lexicon.Lexicon) (audit.Request, bool) {
-	e := k.event(words)
-	return audit.RequestOf(&e)
+// event is one of a kind, without what others of it have not.
+func (k *kinds) event(words *lexicon.Lexicon, of *kind) audit.Event {
+	text := func(f lexicon.Field, n uint32) string { return words.Texts(f)[n] }
+	return audit.Event{
+		Stage: text(lexicon.Stage, of.stage), Verb: text(lexicon.Verb, of.verb), APIGroup: text(lexicon.APIGroup, of.group),
+		APIVersion: text(lexicon.APIVersion, of.version), Resource: text(lexicon.Resource, of.resource), Subresource: text(lexicon.Subresource, of.sub),
+		Namespace: text(lexicon.Namespace, of.namespace), Code: words.Codes()[of.code], Annotations: k.decided(words, of.decision),
+		User: text(lexicon.User, of.user), Groups: words.Groups(of.groups).Texts, Extra: words.Extra(of.extra).Texts,
+		AsUser: text(lexicon.AsUser, of.asUser), AsGroups: words.AsGroups(of.asGroups).Texts, AsExtra: words.AsExtra(of.asExtra).Texts,
+		Unknown: words.Unknown(of.un).Texts,
+	}
 }
 
-// event is one of the kind, without what others of it have not.
-func (k *kind) event(words *lexicon.Lexicon) audit.Event {
-	text := func(f lexicon.Field, n uint32) string { return words.Texts(f)[n] }
-	e := audit.Event{
-		Stage: text(lexicon.Stage, k.stage), Verb: text(lexicon.Verb, k.verb), APIGroup: text(lexicon.APIGroup, k.group),
-		APIVersion: text(lexicon.APIVersion, k.version), Resource: text(lexicon.Resource, k.resource), Subresource: text(lexicon.Subresource, k.sub),
-		Namespace: text(lexicon.Namespace, k.namespace), Code: words.Codes()[k.code],
-		User: text(lexicon.User, k.user), Groups: words.Groups(k.groups).Texts, Extra: words.Extra(k.extra).Texts,
-		AsUser: text(lexicon.AsUser, k.asUser), AsGroups: words.AsGroups(k.asGroups).Texts, AsExtra: words.AsExtra(k.asExtra).Texts,
-		Unknown: words.Unknown(k.un).Texts,
+// decided are the annotations of a decision.
+func (k *kinds) decided(words *lexicon.Lexicon, decision uint32) map[string]string {
+	if decision == 0 {
+		return nil
 	}
-	if k.decision > 0 {
-		e.Annotations = map[string]string{audit.AnnotationDecision: text(lexicon.Decision, k.decision-1)}
+	if k.decisions[decision] == nil {
+		k.decisions[decision] = map[string]string{audit.AnnotationDecision: words.Texts(lexicon.Decision)[decision-1]}
 	}
-	return e
+	return k.decisions[decision]
 }
 
 // learned are the facts that are all texts of a field.
@@ -141,7 +144,7 @@ func (b *Builder) fold() {
 	}
 	for i := range b.kinds.all {
 		k := &b.kinds.all[i]
-		e := k.event(b.words)
+		e := b.kinds.event(b.words, &k.kind)
 		b.facts[Resources].add(ResourceFact(e.APIGroup, e.Resource, e.Subresource))
 		b.facts[Decisions].add(e.Decision())
 		b.counts[countKey{
