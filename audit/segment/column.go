@@ -6,7 +6,6 @@ import (
 
 	"github.com/parquet-go/parquet-go/bloom"
 	"github.com/parquet-go/parquet-go/encoding/delta"
-	"github.com/parquet-go/parquet-go/encoding/rle"
 	"github.com/parquet-go/parquet-go/format"
 )
 
@@ -33,7 +32,7 @@ const (
 // kinds are those of the columns that are not of entries.
 var kinds = map[int]columnKind{
 	colTime: ofTimes, colReceived: ofTimes, colCode: ofCodes, colTruncated: ofBooleans, colID: ofTexts,
-	colResourceVersion: ofTexts, colMessage: ofTexts, colAnnotationValue: ofTexts, colRequest: ofTexts, colResponse: ofTexts,
+	colAnnotationValue: ofTexts, colRequest: ofTexts, colResponse: ofTexts,
 }
 
 // bloomBits are the bits of a bloom filter for each value.
@@ -117,13 +116,9 @@ func (c *column) end(p *packer, row int) (err error) {
 		next.values = c.definitions.n
 		next.nulls = next.values - c.definitions.count(c.most.definition)
 		if c.most.repetition > 0 {
-			if err := p.levels(&c.repetitions, c.most.repetition); err != nil {
-				return err
-			}
+			p.body = c.repetitions.appendTo(p.body, c.most.repetition)
 		}
-		if err := p.levels(&c.definitions, c.most.definition); err != nil {
-			return err
-		}
+		p.body = c.definitions.appendTo(p.body, c.most.definition)
 	}
 	switch c.kind {
 	case ofTexts:
@@ -139,8 +134,7 @@ func (c *column) end(p *packer, row int) (err error) {
 		next.boundBooleans(c.integers)
 	default:
 		next.encoding = format.RLEDictionary
-		p.values, err = (&rle.DictionaryEncoding{}).EncodeInt32(p.values, c.indexes)
-		p.body = append(p.body, p.values...)
+		p.body = appendIndexes(p.body, c.indexes)
 		if c.kind == ofCodes {
 			next.boundCodes(c.indexes, c.codes)
 		} else {

@@ -4,10 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
-	"math/bits"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/parquet-go/parquet-go/encoding/rle"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
 )
@@ -38,23 +36,6 @@ func newPacker() (*packer, error) {
 		}
 	}
 	return p, nil
-}
-
-// levels appends levels to the page, behind their length.
-func (p *packer) levels(l *levels, most byte) error {
-	start := len(p.body)
-	p.body = append(p.body, 0, 0, 0, 0)
-	if len(l.all) == 0 {
-		p.body = append(binary.AppendUvarint(p.body, uint64(l.n)<<1), l.first)
-	} else {
-		var err error
-		if p.values, err = (&rle.Encoding{BitWidth: bits.Len8(most)}).EncodeLevels(p.values, l.all); err != nil {
-			return err
-		}
-		p.body = append(p.body, p.values...)
-	}
-	binary.LittleEndian.PutUint32(p.body[start:], uint32(len(p.body)-start-4))
-	return nil
 }
 
 // page appends the page with its header, and tells how long both would be unpacked. What

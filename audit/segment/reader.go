@@ -339,6 +339,11 @@ func (r *reader) same(row int) (string, bool) {
 
 // number is a row of a flat column of numbers, and whether it is there.
 func (r *reader) number(row int) (int64, bool) {
+	if r.meta.Type == format.Boolean { // nearly always the same one
+		if v, ok := r.bounds.constant(r.pageOf(row)); ok && len(v) == 1 {
+			return int64(v[0]), true
+		}
+	}
 	if r.bounds.allNull(r.pageOf(row)) {
 		return 0, false
 	}

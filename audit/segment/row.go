@@ -18,7 +18,7 @@ var fieldOf = [columns]struct {
 	colConstraint: {lexicon.Constraint, true}, colIPs: {lexicon.IPItems, true}, colUserAgent: {lexicon.UserAgent, true},
 	colAPIGroup: {lexicon.APIGroup, true}, colAPIVersion: {lexicon.APIVersion, true}, colResource: {lexicon.Resource, true},
 	colSubresource: {lexicon.Subresource, true}, colNamespace: {lexicon.Namespace, true}, colName: {lexicon.Name, true},
-	colObjectUID: {lexicon.ObjectUID, true}, colStatus: {lexicon.Status, true}, colStatusReason: {lexicon.StatusReason, true},
+	colObjectUID: {lexicon.ObjectUID, true}, colResourceVersion: {lexicon.ResourceVersion, true}, colMessage: {lexicon.Message, true}, colStatus: {lexicon.Status, true}, colStatusReason: {lexicon.StatusReason, true},
 	colDecision: {lexicon.Decision, true}, colReason: {lexicon.Reason, true}, colAnnotationKey: {lexicon.AnnotationKeys, true},
 	colSource: {lexicon.Source, true}, colUnknown: {lexicon.UnknownItems, true},
 }
@@ -28,6 +28,10 @@ var flatText = [...]int{
 	colStage, colLevel, colVerb, colUser, colUID, colAsUser, colAsUID, colConstraint, colUserAgent, colAPIGroup, colAPIVersion,
 	colResource, colSubresource, colNamespace, colName, colObjectUID, colStatus, colStatusReason, colSource,
 }
+
+// either are the columns of texts of which it shows at the end of a row group whether they
+// come again.
+var either = [...]int{colURI, colResourceVersion, colMessage}
 
 // event adds one row to every column.
 func (w *Writer) event(e *audit.Event) {
@@ -42,7 +46,9 @@ func (w *Writer) event(e *audit.Event) {
 	for _, leaf := range flatText {
 		c[leaf].entry(r.Texts[fieldOf[leaf].field])
 	}
-	w.uris = append(w.uris, int32(r.Texts[lexicon.URI]))
+	for i, leaf := range either {
+		w.either[i] = append(w.either[i], int32(r.Texts[fieldOf[leaf].field]))
+	}
 	c[colCode].entry(r.Code)
 	truncated := int64(0)
 	if e.Truncated {
@@ -59,8 +65,6 @@ func (w *Writer) event(e *audit.Event) {
 	c[colReason].optional(r.Reason)
 	w.annotations(r.Annotations)
 	c[colID].text(validText(e.ID))
-	c[colResourceVersion].text(validText(e.ResourceVersion))
-	c[colMessage].text(validText(e.Message))
 	c[colRequest].body(e.Request)
 	c[colResponse].body(e.Response)
 }

@@ -57,7 +57,8 @@ type Writer struct {
 	words *lexicon.Lexicon
 	row   *lexicon.Row
 	rows  int
-	uris  []int32 // a number each: whether they come again shows at the end
+	// either has numbers of texts: whether they come again shows at the end.
+	either [len(either)][]int32
 
 	last *audit.Event // the one before, to see that they are sorted
 	err  error        // the first that occurred; nothing is written after it
@@ -144,7 +145,7 @@ func (w *Writer) Close() (info Info, err error) {
 func (w *Writer) endPages() error {
 	for i := range w.columns {
 		c := &w.columns[i]
-		if (c.kind == ofTexts || w.rows%looked == 0) && i != colURI && c.full() {
+		if (c.kind == ofTexts || w.rows%looked == 0) && c.full() {
 			if err := w.endPage(c, w.rows); err != nil {
 				return err
 			}
@@ -154,12 +155,12 @@ func (w *Writer) endPages() error {
 }
 
 func (w *Writer) endPage(c *column, row int) error {
-	if f := fieldOf[c.leaf]; f.of {
-		c.texts = w.words.Texts(f.field)
-	}
-	c.codes = nil
-	if c.kind == ofCodes {
+	c.texts, c.codes = nil, nil
+	switch f := fieldOf[c.leaf]; {
+	case c.kind == ofCodes:
 		c.codes = w.words.Codes()
+	case c.kind == ofEntries && f.of:
+		c.texts = w.words.Texts(f.field)
 	}
 	if err := c.end(w.packer, row); err != nil {
 		return fmt.Errorf("column %s: %w", leafName(w.schema, c.leaf), err)
@@ -167,28 +168,27 @@ func (w *Writer) endPage(c *column, row int) error {
 	return nil
 }
 
-// endURIs makes pages of the URIs: of numbers where they come again, and otherwise of
-// texts, since a dictionary of texts that are all in one place costs whoever wants one of
-// them all of it.
-func (w *Writer) endURIs() error {
-	c := &w.columns[colURI]
-	texts := w.words.Texts(lexicon.URI)
+// endEither makes pages of texts of either kind: of numbers where they come again, and
+// otherwise of themselves, since a dictionary of texts that are all in one place costs
+// whoever wants one of them all of it.
+func (w *Writer) endEither(c *column, numbers []int32) error {
+	texts := w.words.Texts(fieldOf[c.leaf].field)
 	once, all := 0, 0
 	for _, s := range texts {
 		once += 4 + len(s)
 	}
-	for _, n := range w.uris {
+	for _, n := range numbers {
 		all += 4 + len(texts[n])
 	}
 	c.kind = ofEntries
 	if once > all/2 {
 		c.kind = ofTexts
 	}
-	for row, n := range w.uris {
+	for row, n := range numbers {
 		if c.kind == ofTexts {
 			c.text(texts[n])
 		} else {
-			c.indexes = append(c.indexes, n)
+			c.entry(uint32(n))
 		}
 		if c.full() {
 			if err := w.endPage(c, row+1); err != nil {
@@ -196,11 +196,7 @@ func (w *Writer) endURIs() error {
 			}
 		}
 	}
-	if c.kind == ofTexts {
-		c.texts = nil
-	}
-	w.uris = w.uris[:0]
-	return nil
+	return w.endPage(c, len(numbers))
 }
 
 // endGroup writes the row group, and begins another one.
@@ -208,8 +204,11 @@ func (w *Writer) endGroup() error {
 	if w.rows == 0 {
 		return nil
 	}
-	if err := w.endURIs(); err != nil {
-		return err
+	for i, leaf := range either {
+		if err := w.endEither(&w.columns[leaf], w.either[i]); err != nil {
+			return err
+		}
+		w.either[i] = w.either[i][:0]
 	}
 	group := format.RowGroup{
 		NumRows: int64(w.rows), FileOffset: w.tail.meter.bytes, Ordinal: int16(len(w.tail.footer.RowGroups)),

@@ -29,8 +29,10 @@ const (
 	Namespace
 	Name
 	ObjectUID
+	ResourceVersion
 	Status
 	StatusReason
+	Message
 	Source
 	flat // how many a Row has
 
@@ -114,7 +116,8 @@ func (w *Lexicon) Row(e *audit.Event) *Row {
 	t[UserAgent], t[APIGroup], t[APIVersion] = w.text(UserAgent, e.UserAgent), w.text(APIGroup, e.APIGroup), w.text(APIVersion, e.APIVersion)
 	t[Resource], t[Subresource] = w.text(Resource, e.Resource), w.text(Subresource, e.Subresource)
 	t[Namespace], t[Name], t[ObjectUID] = w.text(Namespace, e.Namespace), w.text(Name, e.Name), w.text(ObjectUID, e.ObjectUID)
-	t[Status], t[StatusReason], t[Source] = w.text(Status, e.Status), w.text(StatusReason, e.StatusReason), w.text(Source, e.Source)
+	t[ResourceVersion], t[Source] = w.text(ResourceVersion, e.ResourceVersion), w.text(Source, e.Source)
+	t[Status], t[StatusReason], t[Message] = w.text(Status, e.Status), w.text(StatusReason, e.StatusReason), w.text(Message, e.Message)
 	r.Groups, r.AsGroups = w.list(&w.groups, e.Groups), w.list(&w.asGroups, e.AsGroups)
 	r.IPs, r.Unknown = w.list(&w.ips, e.SourceIPs), w.list(&w.unknown, e.Unknown)
 	r.Extra, r.AsExtra = w.extra(&w.extraMaps, e.Extra), w.extra(&w.asExtraMaps, e.AsExtra)

@@ -20,7 +20,7 @@ func told(w *lexicon.Lexicon, r *lexicon.Row) *audit.Event {
 		User: text(lexicon.User), UID: text(lexicon.UID), AsUser: text(lexicon.AsUser), AsUID: text(lexicon.AsUID), Constraint: text(lexicon.Constraint),
 		UserAgent: text(lexicon.UserAgent), APIGroup: text(lexicon.APIGroup), APIVersion: text(lexicon.APIVersion), Resource: text(lexicon.Resource),
 		Subresource: text(lexicon.Subresource), Namespace: text(lexicon.Namespace), Name: text(lexicon.Name), ObjectUID: text(lexicon.ObjectUID),
-		Status: text(lexicon.Status), StatusReason: text(lexicon.StatusReason), Source: text(lexicon.Source),
+		Status: text(lexicon.Status), StatusReason: text(lexicon.StatusReason), ResourceVersion: text(lexicon.ResourceVersion), Message: text(lexicon.Message), Source: text(lexicon.Source),
 		Code: w.Codes()[r.Code], Groups: list(w, lexicon.GroupItems, w.Groups(r.Groups)), AsGroups: list(w, lexicon.AsGroupItems, w.AsGroups(r.AsGroups)),
 		SourceIPs: list(w, lexicon.IPItems, w.IPs(r.IPs)), Unknown: list(w, lexicon.UnknownItems, w.Unknown(r.Unknown)),
 		Extra:   extra(w, lexicon.ExtraKeys, lexicon.ExtraValues, w.Extra(r.Extra)),
@@ -72,7 +72,7 @@ func numbered(e *audit.Event) *audit.Event {
 	n := audit.Event{
 		Stage: e.Stage, Level: e.Level, Verb: e.Verb, URI: e.URI, User: e.User, UID: e.UID, AsUser: e.AsUser, AsUID: e.AsUID, Constraint: e.Constraint,
 		UserAgent: e.UserAgent, APIGroup: e.APIGroup, APIVersion: e.APIVersion, Resource: e.Resource, Subresource: e.Subresource, Namespace: e.Namespace,
-		Name: e.Name, ObjectUID: e.ObjectUID, Status: e.Status, StatusReason: e.StatusReason, Source: e.Source, Code: e.Code,
+		Name: e.Name, ObjectUID: e.ObjectUID, Status: e.Status, StatusReason: e.StatusReason, ResourceVersion: e.ResourceVersion, Message: e.Message, Source: e.Source, Code: e.Code,
 		Groups: e.Groups, AsGroups: e.AsGroups, SourceIPs: e.SourceIPs, Unknown: e.Unknown, Extra: e.Extra, AsExtra: e.AsExtra, Annotations: e.Annotations,
 	}
 	return &n
