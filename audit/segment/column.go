@@ -15,7 +15,7 @@ const (
 	// pageBytes is where a page of texts ends, and smallPageBytes where one of unique texts
 	// does: to show one event, a page of each column is unpacked, and these are the largest.
 	pageBytes      = 64 << 10
-	smallPageBytes = 16 << 10
+	smallPageBytes = 32 << 10
 )
 
 // columnKind is how the values of a column are written.

@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/parquet-go/parquet-go/format"
 )
@@ -75,6 +76,7 @@ type dictionary struct {
 	n      int
 	texts  []string // made when they are asked for, and shared by all events
 	made   []bool
+	room   *[]byte // what the values lie in
 }
 
 // text is an entry as a text of its own.
@@ -86,6 +88,26 @@ func (d *dictionary) text(i uint32) string {
 }
 
 func newRowGroup(g *group, index int) *rowGroup { return &rowGroup{of: g, index: index} }
+
+// rooms are what dictionaries were unpacked into, for the next ones.
+var rooms = sync.Pool{New: func() any { return new([]byte) }}
+
+// largestRoom is where room is not kept for the next dictionary.
+const largestRoom = 4 << 20
+
+// done hands on the room of the dictionaries. Nothing of the row group is read any more;
+// texts that were made are of their own.
+func (g *rowGroup) done() {
+	for _, r := range g.readers {
+		if r == nil || r.dictionary == nil {
+			continue
+		}
+		if room := r.dictionary.room; room != nil && cap(*room) <= largestRoom {
+			rooms.Put(room)
+		}
+		r.dictionary = nil
+	}
+}
 
 // column is the reader of a column. Damage panics, and is rescued where a scan begins.
 func (g *rowGroup) column(leaf int) *reader {
@@ -133,10 +155,12 @@ func (r *reader) dict() *dictionary {
 			r.fail(-1, err)
 		}
 		r.group.raw = data
-		h, body, err := unpackPage(nil, data, r.meta.Codec)
+		d.room = rooms.Get().(*[]byte)
+		h, body, err := unpackPage(*d.room, data, r.meta.Codec)
 		if err != nil {
 			r.fail(-1, err)
 		}
+		*d.room = body
 		if h.kind != 2 {
 			r.fail(-1, fmt.Errorf("it is a page of kind %d", h.kind))
 		}

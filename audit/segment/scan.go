@@ -86,27 +86,36 @@ func (s *Segment) matches(ctx context.Context, f *audit.Filter, order audit.Orde
 			i = to - 1 - (k - from)
 		}
 		g := newRowGroup(&s.groups[i], i)
-		p, err := g.plan(f)
-		if err != nil {
+		more, err := g.matches(ctx, f, order, room, each)
+		g.done()
+		if err != nil || !more {
 			return err
-		}
-		for p.low < p.high {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			rows, err := p.next(room, order)
-			if err != nil {
-				return err
-			}
-			if len(rows) == 0 {
-				continue
-			}
-			if more, err := each(g, rows); err != nil || !more {
-				return err
-			}
 		}
 	}
 	return nil
+}
+
+func (g *rowGroup) matches(ctx context.Context, f *audit.Filter, order audit.Order, room []int32, each func(g *rowGroup, rows []int32) (more bool, err error)) (more bool, err error) {
+	p, err := g.plan(f)
+	if err != nil {
+		return false, err
+	}
+	for p.low < p.high {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		rows, err := p.next(room, order)
+		if err != nil {
+			return false, err
+		}
+		if len(rows) == 0 {
+			continue
+		}
+		if more, err := each(g, rows); err != nil || !more {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // plan is what is left to do of a row group: the rows from low to high.
