@@ -39,10 +39,14 @@ func newPacker() (*packer, error) {
 }
 
 // page appends the page with its header, and tells how long both would be unpacked. What
-// packing would save less than a tenth of is stored as it is, and loose: such pages,
-// mostly of indexes, are then read at the speed of copying, for half a byte an event.
+// packing would save less than a tenth of, or of indexes less than a quarter, is stored as
+// it is, and loose: such pages are then read at the speed of copying, for half a byte an
+// event.
 func (p *packer) page(to []byte, how packing, header *format.PageHeader) (_ []byte, raw int, loose bool, err error) {
-	packed := p.values[:0]
+	packed, worth := p.values[:0], len(p.body)/10
+	if header.DataPageHeader.V.Encoding == format.RLEDictionary {
+		worth = len(p.body) / 4
+	}
 	switch {
 	case how == asIs || len(p.body) < 64:
 		packed = store(packed, p.body)
@@ -51,7 +55,7 @@ func (p *packer) page(to []byte, how packing, header *format.PageHeader) (_ []by
 	default:
 		packed = p.dense.EncodeAll(p.body, packed)
 	}
-	if loose = len(packed) >= len(p.body)-len(p.body)/10 && len(p.body) >= 64; loose {
+	if loose = len(packed) > len(p.body)-worth && len(p.body) >= 64; loose {
 		packed = store(packed[:0], p.body)
 	}
 	p.values = packed

@@ -21,6 +21,7 @@ type rowGroup struct {
 	of      *group
 	index   int
 	readers [columns]*reader
+	before  [columns]*reader // of the row group before, which is not read any more
 	raw     []byte // room for what is read of the file
 	held    int    // bytes unpacked
 	key     []byte // room for that of a list
@@ -123,7 +124,20 @@ func (g *rowGroup) column(leaf int) *reader {
 		panic(damage{err})
 	}
 	g.readers[leaf] = r
+	r.takeRoom(g.before[leaf])
 	return r
+}
+
+// takeRoom uses the room again of the same column in the row group before.
+func (r *reader) takeRoom(before *reader) {
+	if before == nil {
+		return
+	}
+	v := &before.values
+	r.values = values{packed: runs{list: v.packed.list}, indexes: v.indexes[:0], ends: v.ends[:0], numbers: v.numbers[:0]}
+	r.definitions.list, r.repetitions.list = before.definitions.list, before.repetitions.list
+	r.starts, r.body = before.starts[:0], before.body[:0]
+	r.group.held += cap(r.body)
 }
 
 func (r *reader) fail(page int, err error) {

@@ -80,14 +80,17 @@ func (s *Segment) scan(ctx context.Context, scan audit.Scan, from, to int) iter.
 // window ascend; windows are in the order that is asked for.
 func (s *Segment) matches(ctx context.Context, f *audit.Filter, order audit.Order, from, to int, each func(g *rowGroup, rows []int32) (more bool, err error)) error {
 	room := make([]int32, 0, window)
+	var before [columns]*reader
 	for k := from; k < to; k++ {
 		i := k
 		if order == audit.NewestFirst {
 			i = to - 1 - (k - from)
 		}
 		g := newRowGroup(&s.groups[i], i)
+		g.before = before
 		more, err := g.matches(ctx, f, order, room, each)
 		g.done()
+		before, g.before = g.readers, [columns]*reader{}
 		if err != nil || !more {
 			return err
 		}
