@@ -22,10 +22,10 @@ type rowGroup struct {
 	index   int
 	readers [columns]*reader
 	before  [columns]*reader // of the row group before, which is not read any more
-	raw     []byte // room for what is read of the file
-	held    int    // bytes unpacked
-	key     []byte // room for that of a list
-	sign    []byte // and of a map
+	raw     []byte           // room for what is read of the file
+	held    int              // bytes unpacked
+	key     []byte           // room for that of a list
+	sign    []byte           // and of a map
 	// decided are annotations that say no more than what was decided and why.
 	decided map[[2]uint32]map[string]string
 }
