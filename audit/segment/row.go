@@ -33,6 +33,9 @@ var flatText = [...]int{
 // come again.
 var either = [...]int{colURI, colResourceVersion, colMessage}
 
+// asTheyAre are the columns of texts that have no numbers.
+var asTheyAre = [...]int{colID, colAnnotationValue, colRequest, colResponse}
+
 // event adds one row to every column.
 func (w *Writer) event(e *audit.Event) {
 	c, r := &w.columns, w.row

@@ -86,7 +86,7 @@ func (f *tail) dictionaryOf(c *column, p *packer) (size, raw int, err error) {
 		p.body = binary.LittleEndian.AppendUint32(p.body, uint32(n))
 	}
 	var packed []byte
-	packed, raw, _, err = p.page(nil, dense, &format.PageHeader{
+	packed, raw, _, err = p.page(nil, fast, &format.PageHeader{
 		Type:                 format.DictionaryPage,
 		DictionaryPageHeader: some(format.DictionaryPageHeader{NumValues: int32(len(c.texts) + len(c.codes)), Encoding: format.Plain}),
 	})

@@ -143,15 +143,27 @@ func (w *Writer) Close() (info Info, err error) {
 // endPages ends the pages that are full. A text can be as large as many pages, and is
 // looked for at once.
 func (w *Writer) endPages() error {
+	for _, leaf := range asTheyAre {
+		if err := w.endFull(&w.columns[leaf]); err != nil {
+			return err
+		}
+	}
+	if w.rows%looked != 0 {
+		return nil
+	}
 	for i := range w.columns {
-		c := &w.columns[i]
-		if (c.kind == ofTexts || w.rows%looked == 0) && c.full() {
-			if err := w.endPage(c, w.rows); err != nil {
-				return err
-			}
+		if err := w.endFull(&w.columns[i]); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func (w *Writer) endFull(c *column) error {
+	if !c.full() {
+		return nil
+	}
+	return w.endPage(c, w.rows)
 }
 
 func (w *Writer) endPage(c *column, row int) error {
