@@ -12,8 +12,8 @@ import (
 type kinds struct {
 	by    map[kind]uint32
 	all   []counted
-	cells map[cellKey]uint32
-	named []cell // by the numbers of cells, from 1
+	cells map[cellKey]uint32 // of kinds that have more than a few names
+	named []cell             // by the numbers of cells, from 1
 	// decisions are annotations by the number of the decision, and 1 more.
 	decisions map[uint32]map[string]string
 }
@@ -30,9 +30,13 @@ type kind struct {
 type counted struct {
 	kind
 	count       int64
-	request     bool // they stand for a distinct request
-	first, last uint32
+	request     bool   // they stand for a distinct request
+	first, last uint32 // cells, and how many
+	names       int
 }
+
+// fewNames is how many names of a kind are looked through one by one. Most kinds have one.
+const fewNames = 4
 
 // cellKey is a name of a kind: that of an object, or a URI.
 type cellKey struct{ kind, name uint32 }
@@ -71,21 +75,13 @@ func (k *kinds) add(words *lexicon.Lexicon, r *lexicon.Row, at time.Time, reques
 	if !of.request {
 		return
 	}
-	name := cellKey{n, t[lexicon.Name]}
+	name := t[lexicon.Name]
 	if words.Texts(lexicon.Resource)[key.resource] == "" {
-		name.name = t[lexicon.URI]
+		name = t[lexicon.URI]
 	}
-	i, ok := k.cells[name]
-	if !ok {
-		i = uint32(len(k.named))
-		k.cells[name] = i
-		k.named = append(k.named, cell{name: name.name, first: at, last: at, reason: r.Reason})
-		if of.last == 0 {
-			of.first = i
-		} else {
-			k.named[of.last].next = i
-		}
-		of.last = i
+	i := k.cell(n, name)
+	if i == 0 {
+		i = k.newCell(n, cell{name: name, first: at, last: at, reason: r.Reason})
 	}
 	c := &k.named[i]
 	c.count++
@@ -95,6 +91,38 @@ func (k *kinds) add(words *lexicon.Lexicon, r *lexicon.Row, at time.Time, reques
 	if !at.Before(c.last) {
 		c.last, c.reason = at, r.Reason
 	}
+}
+
+// cell is that of a name of a kind; 0 where there is none yet.
+func (k *kinds) cell(of, name uint32) uint32 {
+	if k.all[of].names > fewNames {
+		return k.cells[cellKey{of, name}]
+	}
+	i := k.all[of].first
+	for i != 0 && k.named[i].name != name {
+		i = k.named[i].next
+	}
+	return i
+}
+
+func (k *kinds) newCell(of uint32, c cell) uint32 {
+	i, kind := uint32(len(k.named)), &k.all[of]
+	k.named = append(k.named, c)
+	if kind.names++; kind.names == 1 {
+		kind.first = i
+	} else {
+		k.named[kind.last].next = i
+	}
+	kind.last = i
+	switch {
+	case kind.names == fewNames+1:
+		for at := kind.first; at != 0; at = k.named[at].next {
+			k.cells[cellKey{of, k.named[at].name}] = at
+		}
+	case kind.names > fewNames:
+		k.cells[cellKey{of, c.name}] = i
+	}
+	return i
 }
 
 // event is one of a kind, without what others of it have not.
