@@ -19,6 +19,11 @@
 //   - A text that is not UTF-8 has U+FFFD in place of what is not: one such event would
 //     make a file unreadable to engines that are strict about it.
 //
+// A Writer gives numbers to the texts of an event (package lexicon): a column has them beside
+// a dictionary. URIs, resource versions and messages have one in row groups where it pays,
+// which shows at the end of the row group; auditIDs, bodies and values of annotations have
+// none.
+//
 // Files are joined (Join) by copying their row groups; those of different files may then
 // overlap in time, and a Scan merges them. A Tally counts by columns, and makes no events.
 //
@@ -33,6 +38,8 @@
 //   - A file that is damaged or hostile gives an error that names the column and what is
 //     wrong with it, never a panic, and never an allocation that the file's size does not
 //     account for, times a bound.
+//   - A Writer holds what is packed of one row group, and its texts, of which the long ones
+//     are bounded.
 //   - What a Segment keeps is its footer and the indexes of columns that were asked for;
 //     what a Scan holds is some pages a column and the dictionaries of one row group.
 //

@@ -1,48 +1,81 @@
 package segment
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
+	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// longestBound is the longest text that is kept as a bound of a row group.
-const longestBound = 64
+// tail is what is said of the row groups of a file behind them.
+type tail struct {
+	meter   *meter
+	footer  format.FileMetaData
+	indexes []indexes // of each column of each row group
+}
 
-// mendFooter takes long bounds out of a file's end. The library keeps the least and the
-// greatest value of a row group whole, and a body of megabytes has no place in a footer;
-// told to leave bounds out, it writes empty ones, by which another engine would find no
-// value equal to anything. Bounds of pages are cut to 16 bytes, and stay.
-func mendFooter(end []byte) ([]byte, error) {
-	const tail = 8 // length of the footer, and PAR1
-	if len(end) < tail {
-		return nil, fmt.Errorf("the footer is missing")
-	}
-	length := int(binary.LittleEndian.Uint32(end[len(end)-tail:]))
-	if length > len(end)-tail {
-		return nil, fmt.Errorf("the footer has %d bytes of %d", length, len(end))
-	}
-	start := len(end) - tail - length
-	var protocol thrift.CompactProtocol
+// indexes are the index of pages and the bounds of pages of a column, to be written
+// behind all row groups.
+type indexes struct{ offset, bounds []byte }
+
+// emptyFooter is the footer of a file without events, as the library writes it: the schema,
+// and what else is said of every file.
+func emptyFooter() (format.FileMetaData, error) {
+	var file bytes.Buffer
+	w := parquet.NewGenericWriter[any](&file, newSchema(),
+		parquet.CreatedBy("gatehouse", "audit segment", Version),
+		parquet.KeyValueMetadata(MetadataVersion, Version),
+	)
 	var meta format.FileMetaData
-	if err := thrift.Unmarshal(&protocol, end[start:len(end)-tail], &meta); err != nil {
-		return nil, fmt.Errorf("read the footer: %w", err)
+	if err := w.Close(); err != nil {
+		return meta, fmt.Errorf("write schema: %w", err)
 	}
-	for i := range meta.RowGroups {
-		for leaf := range meta.RowGroups[i].Columns {
-			stats := &meta.RowGroups[i].Columns[leaf].MetaData.Statistics
-			if len(stats.MinValue) > longestBound || len(stats.MaxValue) > longestBound {
-				stats.MinValue, stats.MaxValue, stats.Min, stats.Max = nil, nil, nil, nil
+	end := file.Len() - 8
+	length := int(binary.LittleEndian.Uint32(file.Bytes()[end:]))
+	var protocol thrift.CompactProtocol
+	if err := thrift.Unmarshal(&protocol, file.Bytes()[end-length:end], &meta); err != nil {
+		return meta, fmt.Errorf("write schema: %w", err)
+	}
+	return meta, nil
+}
+
+// end writes the indexes, first all bounds and then all indexes of pages as readers
+// expect them, and the footer.
+func (t *tail) end(rows int64) error {
+	t.footer.NumRows = rows
+	write := func(each func(c *format.ColumnChunk, x *indexes) (data []byte, offset *int64, length *int32)) error {
+		at := 0
+		for i := range t.footer.RowGroups {
+			for k := range t.footer.RowGroups[i].Columns {
+				data, offset, length := each(&t.footer.RowGroups[i].Columns[k], &t.indexes[at])
+				at++
+				*offset, *length = t.meter.bytes, int32(len(data))
+				if _, err := t.meter.Write(data); err != nil {
+					return err
+				}
 			}
 		}
+		return nil
 	}
-	footer, err := thrift.Marshal(&protocol, &meta)
+	if err := write(func(c *format.ColumnChunk, x *indexes) ([]byte, *int64, *int32) {
+		return x.bounds, &c.ColumnIndexOffset, &c.ColumnIndexLength
+	}); err != nil {
+		return err
+	}
+	if err := write(func(c *format.ColumnChunk, x *indexes) ([]byte, *int64, *int32) {
+		return x.offset, &c.OffsetIndexOffset, &c.OffsetIndexLength
+	}); err != nil {
+		return err
+	}
+	var protocol thrift.CompactProtocol
+	footer, err := thrift.Marshal(&protocol, &t.footer)
 	if err != nil {
-		return nil, fmt.Errorf("write the footer: %w", err)
+		return fmt.Errorf("write the footer: %w", err)
 	}
-	end = append(end[:start], footer...)
-	end = binary.LittleEndian.AppendUint32(end, uint32(len(footer)))
-	return append(end, "PAR1"...), nil
+	footer = binary.LittleEndian.AppendUint32(footer, uint32(len(footer)))
+	_, err = t.meter.Write(append(footer, magic...))
+	return err
 }

@@ -125,7 +125,10 @@ func (r *runs) runOf(i int) int {
 
 // get is a number.
 func (r *runs) get(i int) uint32 {
-	k := &r.list[r.runOf(i)]
+	k := &r.list[0]
+	if len(r.list) > 1 {
+		k = &r.list[r.runOf(i)]
+	}
 	if k.at < 0 {
 		return k.value
 	}

@@ -41,18 +41,11 @@ type meter struct {
 	to    io.Writer
 	bytes int64
 	sum   hash.Hash
-	// end is what is kept back of a file's end, once ending is set.
-	ending bool
-	end    []byte
 }
 
 func newMeter(w io.Writer) *meter { return &meter{to: w, sum: sha256.New()} }
 
 func (m *meter) Write(b []byte) (int, error) {
-	if m.ending {
-		m.end = append(m.end, b...)
-		return len(b), nil
-	}
 	n, err := m.to.Write(b)
 	m.bytes += int64(n)
 	m.sum.Write(b[:n])

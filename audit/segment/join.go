@@ -36,7 +36,7 @@ func (e *ChangedError) Error() string { return fmt.Sprintf("file %d is not what 
 // has been changed. Where times overlap further the error is ErrApart.
 func Join(ctx context.Context, w io.Writer, files []*Segment, digests []Digest) (info Info, err error) {
 	defer rescue(&err, "join segments")
-	j := &join{meter: newMeter(w)}
+	j := &join{tail: tail{meter: newMeter(w)}}
 	if err := j.check(files); err != nil {
 		return Info{}, err
 	}
@@ -52,7 +52,7 @@ func Join(ctx context.Context, w io.Writer, files []*Segment, digests []Digest) 
 			return Info{}, fmt.Errorf("join segments: %w", err)
 		}
 	}
-	if err := j.end(); err != nil {
+	if err := j.end(j.info.Rows); err != nil {
 		return Info{}, fmt.Errorf("join segments: %w", err)
 	}
 	j.info.Bytes, j.info.SHA256 = j.meter.bytes, j.meter.digest()
@@ -61,15 +61,9 @@ func Join(ctx context.Context, w io.Writer, files []*Segment, digests []Digest) 
 
 // join is a file that is being made of others.
 type join struct {
-	meter   *meter
-	info    Info
-	footer  format.FileMetaData
-	indexes []indexes // of each column of each row group
+	tail
+	info Info
 }
-
-// indexes are the index of pages and the bounds of pages of a column, to be written
-// behind all row groups.
-type indexes struct{ offset, bounds []byte }
 
 // check reports whether files can be joined, and what times they have together.
 func (j *join) check(files []*Segment) error {
@@ -256,42 +250,4 @@ func shiftOffset(offset *int64, shift int64) {
 	if *offset != 0 {
 		*offset += shift
 	}
-}
-
-// end writes the indexes, first all bounds and then all indexes of pages as readers
-// expect them, and the footer.
-func (j *join) end() error {
-	j.footer.NumRows = j.info.Rows
-	write := func(each func(c *format.ColumnChunk, x *indexes) (data []byte, offset *int64, length *int32)) error {
-		at := 0
-		for i := range j.footer.RowGroups {
-			for k := range j.footer.RowGroups[i].Columns {
-				data, offset, length := each(&j.footer.RowGroups[i].Columns[k], &j.indexes[at])
-				at++
-				*offset, *length = j.meter.bytes, int32(len(data))
-				if _, err := j.meter.Write(data); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	}
-	if err := write(func(c *format.ColumnChunk, x *indexes) ([]byte, *int64, *int32) {
-		return x.bounds, &c.ColumnIndexOffset, &c.ColumnIndexLength
-	}); err != nil {
-		return err
-	}
-	if err := write(func(c *format.ColumnChunk, x *indexes) ([]byte, *int64, *int32) {
-		return x.offset, &c.OffsetIndexOffset, &c.OffsetIndexLength
-	}); err != nil {
-		return err
-	}
-	var protocol thrift.CompactProtocol
-	footer, err := thrift.Marshal(&protocol, &j.footer)
-	if err != nil {
-		return fmt.Errorf("write the footer: %w", err)
-	}
-	footer = binary.LittleEndian.AppendUint32(footer, uint32(len(footer)))
-	_, err = j.meter.Write(append(footer, magic...))
-	return err
 }

@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/parquet-go/parquet-go/format"
 )
@@ -20,10 +21,11 @@ type rowGroup struct {
 	of      *group
 	index   int
 	readers [columns]*reader
-	raw     []byte // room for what is read of the file
-	held    int    // bytes unpacked
-	key     []byte // room for that of a list
-	sign    []byte // and of a map
+	before  [columns]*reader // of the row group before, which is not read any more
+	raw     []byte           // room for what is read of the file
+	held    int              // bytes unpacked
+	key     []byte           // room for that of a list
+	sign    []byte           // and of a map
 	// decided are annotations that say no more than what was decided and why.
 	decided map[[2]uint32]map[string]string
 }
@@ -75,6 +77,7 @@ type dictionary struct {
 	n      int
 	texts  []string // made when they are asked for, and shared by all events
 	made   []bool
+	room   *[]byte // what the values lie in
 }
 
 // text is an entry as a text of its own.
@@ -86,6 +89,26 @@ func (d *dictionary) text(i uint32) string {
 }
 
 func newRowGroup(g *group, index int) *rowGroup { return &rowGroup{of: g, index: index} }
+
+// rooms are what dictionaries were unpacked into, for the next ones.
+var rooms = sync.Pool{New: func() any { return new([]byte) }}
+
+// largestRoom is where room is not kept for the next dictionary.
+const largestRoom = 4 << 20
+
+// done hands on the room of the dictionaries. Nothing of the row group is read any more;
+// texts that were made are of their own.
+func (g *rowGroup) done() {
+	for _, r := range g.readers {
+		if r == nil || r.dictionary == nil {
+			continue
+		}
+		if room := r.dictionary.room; room != nil && cap(*room) <= largestRoom {
+			rooms.Put(room)
+		}
+		r.dictionary = nil
+	}
+}
 
 // column is the reader of a column. Damage panics, and is rescued where a scan begins.
 func (g *rowGroup) column(leaf int) *reader {
@@ -101,7 +124,20 @@ func (g *rowGroup) column(leaf int) *reader {
 		panic(damage{err})
 	}
 	g.readers[leaf] = r
+	r.takeRoom(g.before[leaf])
 	return r
+}
+
+// takeRoom uses the room again of the same column in the row group before.
+func (r *reader) takeRoom(before *reader) {
+	if before == nil {
+		return
+	}
+	v := &before.values
+	r.values = values{packed: runs{list: v.packed.list}, indexes: v.indexes[:0], ends: v.ends[:0], numbers: v.numbers[:0]}
+	r.definitions.list, r.repetitions.list = before.definitions.list, before.repetitions.list
+	r.starts, r.body = before.starts[:0], before.body[:0]
+	r.group.held += cap(r.body)
 }
 
 func (r *reader) fail(page int, err error) {
@@ -133,10 +169,12 @@ func (r *reader) dict() *dictionary {
 			r.fail(-1, err)
 		}
 		r.group.raw = data
-		h, body, err := unpackPage(nil, data, r.meta.Codec)
+		d.room = rooms.Get().(*[]byte)
+		h, body, err := unpackPage(*d.room, data, r.meta.Codec)
 		if err != nil {
 			r.fail(-1, err)
 		}
+		*d.room = body
 		if h.kind != 2 {
 			r.fail(-1, fmt.Errorf("it is a page of kind %d", h.kind))
 		}
@@ -339,6 +377,11 @@ func (r *reader) same(row int) (string, bool) {
 
 // number is a row of a flat column of numbers, and whether it is there.
 func (r *reader) number(row int) (int64, bool) {
+	if r.meta.Type == format.Boolean { // nearly always the same one
+		if v, ok := r.bounds.constant(r.pageOf(row)); ok && len(v) == 1 {
+			return int64(v[0]), true
+		}
+	}
 	if r.bounds.allNull(r.pageOf(row)) {
 		return 0, false
 	}

@@ -80,33 +80,45 @@ func (s *Segment) scan(ctx context.Context, scan audit.Scan, from, to int) iter.
 // window ascend; windows are in the order that is asked for.
 func (s *Segment) matches(ctx context.Context, f *audit.Filter, order audit.Order, from, to int, each func(g *rowGroup, rows []int32) (more bool, err error)) error {
 	room := make([]int32, 0, window)
+	var before [columns]*reader
 	for k := from; k < to; k++ {
 		i := k
 		if order == audit.NewestFirst {
 			i = to - 1 - (k - from)
 		}
 		g := newRowGroup(&s.groups[i], i)
-		p, err := g.plan(f)
-		if err != nil {
+		g.before = before
+		more, err := g.matches(ctx, f, order, room, each)
+		g.done()
+		before, g.before = g.readers, [columns]*reader{}
+		if err != nil || !more {
 			return err
-		}
-		for p.low < p.high {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			rows, err := p.next(room, order)
-			if err != nil {
-				return err
-			}
-			if len(rows) == 0 {
-				continue
-			}
-			if more, err := each(g, rows); err != nil || !more {
-				return err
-			}
 		}
 	}
 	return nil
+}
+
+func (g *rowGroup) matches(ctx context.Context, f *audit.Filter, order audit.Order, room []int32, each func(g *rowGroup, rows []int32) (more bool, err error)) (more bool, err error) {
+	p, err := g.plan(f)
+	if err != nil {
+		return false, err
+	}
+	for p.low < p.high {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		rows, err := p.next(room, order)
+		if err != nil {
+			return false, err
+		}
+		if len(rows) == 0 {
+			continue
+		}
+		if more, err := each(g, rows); err != nil || !more {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // plan is what is left to do of a row group: the rows from low to high.

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sort"
 	"strings"
-	"unsafe"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
@@ -57,7 +56,7 @@ func tests(g *rowGroup, f *audit.Filter) []test {
 	text(colStage, f.Stages)
 	text(colSource, f.Sources)
 	if f.URIContains != "" {
-		all = append(all, &partTest{g.column(colURI), []byte(f.URIContains)})
+		all = append(all, &partTest{reader: g.column(colURI), part: []byte(f.URIContains)})
 	}
 	return all
 }
@@ -91,9 +90,6 @@ func (t *textTest) entry(i uint32) bool {
 	}
 	return t.known[i] > 0
 }
-
-// view is bytes as a text, for as long as they do not change.
-func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 func (t *textTest) never() bool {
 	if bloomExcludes(t.reader, t.patterns) {
@@ -340,9 +336,27 @@ func (t *resourceTest) keep(rows []int32) []int32 {
 type partTest struct {
 	*reader
 	part []byte
+	has  []bool // by entry of the dictionary, once it was looked at
+	none bool   // no entry has it
 }
 
-func (t *partTest) never() bool { return false }
+// look finds the entries of the dictionary that have the part.
+func (t *partTest) look() {
+	if t.has != nil {
+		return
+	}
+	d := t.dict()
+	t.has, t.none = make([]bool, d.n), true
+	d.values.search(t.part, func(i int) { t.has[i], t.none = true, false })
+}
+
+func (t *partTest) never() bool {
+	if !t.wholeDictionary() {
+		return false
+	}
+	t.look()
+	return t.none
+}
 
 func (t *partTest) keep(rows []int32) []int32 {
 	kept := rows[:0]
@@ -352,39 +366,33 @@ func (t *partTest) keep(rows []int32) []int32 {
 		n := sort.Search(len(rows), func(i int) bool { return rows[i] >= end })
 		here := rows[:n]
 		rows = rows[n:]
-		if t.values.indexed || len(here) < t.rows/4 {
+		switch {
+		case t.values.indexed:
+			t.look()
+			indexes := t.values.unpacked()
 			for _, row := range here {
-				if bytes.Contains(t.bytesOf(t.at(int(row))), t.part) {
+				if t.has[indexes[int(row)-t.first]] {
 					kept = append(kept, row)
 				}
 			}
-			continue
+		case len(here) < t.rows/4:
+			for _, row := range here {
+				if bytes.Contains(t.values.text(int(row)-t.first), t.part) {
+					kept = append(kept, row)
+				}
+			}
+		default:
+			kept = t.search(kept, here)
 		}
-		kept = t.search(kept, here)
 	}
 	return kept
 }
 
-// search looks through all texts of the page at once, and then whose text a place is in.
+// search keeps the rows of the page that have the part.
 func (t *partTest) search(kept, rows []int32) []int32 {
-	v := &t.values
-	for at, next := 0, 0; ; {
-		i := bytes.Index(v.data[at:], t.part)
-		if i < 0 {
-			return kept
-		}
-		at += i
-		text := sort.Search(len(v.ends), func(j int) bool { return int(v.ends[j]) > at })
-		if text == len(v.ends) {
-			return kept
-		}
-		start := v.data[v.ends[text]-uint32(len(v.text(text))) : v.ends[text]]
-		if from := int(v.ends[text]) - len(start); at < from || at+len(t.part) > int(v.ends[text]) {
-			at++ // over the length of a text, or the end of one
-			continue
-		}
-		at = int(v.ends[text])
-		row := int32(t.first + text)
+	next := 0
+	t.values.search(t.part, func(i int) {
+		row := int32(t.first + i)
 		for next < len(rows) && rows[next] < row {
 			next++
 		}
@@ -392,5 +400,28 @@ func (t *partTest) search(kept, rows []int32) []int32 {
 			kept = append(kept, row)
 			next++
 		}
+	})
+	return kept
+}
+
+// search looks through all texts at once, and then whose text a place is in.
+func (v *values) search(part []byte, found func(i int)) {
+	for at := 0; ; {
+		i := bytes.Index(v.data[at:], part)
+		if i < 0 {
+			return
+		}
+		at += i
+		text := sort.Search(len(v.ends), func(j int) bool { return int(v.ends[j]) > at })
+		if text == len(v.ends) {
+			return
+		}
+		from, to := int(v.ends[text])-len(v.text(text)), int(v.ends[text])
+		if at < from || at+len(part) > to {
+			at++ // over the length of a text, or the end of one
+			continue
+		}
+		found(text)
+		at = to
 	}
 }

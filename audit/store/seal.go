@@ -162,7 +162,8 @@ func (s *Store) fill(events iter.Seq2[*audit.Event, error], names int) filling {
 			if err != nil {
 				return segment.Info{}, nil, err
 			}
-			b.Add(e)
+			words, row := w.Last()
+			b.AddRow(words, row, e.Time)
 		}
 		info, err := w.Close()
 		return info, b.Finish(), err

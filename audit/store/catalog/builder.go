@@ -4,23 +4,28 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gatehouse-io/gatehouse/audit"
+	"github.com/gatehouse-io/gatehouse/audit/internal/lexicon"
 )
 
-// Builder gathers what the catalog keeps of one segment.
+// Builder gathers what the catalog keeps of one segment. Events are counted by numbers
+// (package lexicon), and what they stand for is looked at when their lexicon ends.
 type Builder struct {
 	names  int
 	counts map[countKey]int64
 	groups map[string]*group
 	key    []byte
+	facts  [facts]gathering
 
-	facts        [facts]gathering
-	lastResource [3]string
-	lastCode     int32
+	// words are what the numbers stand for, of the Builder itself where it is given events
+	// alone (own, which has so many).
+	words *lexicon.Lexicon
+	own   *lexicon.Lexicon
+	added int
+	kinds kinds
 }
 
 // countKey is what one roll-up counts.
@@ -34,6 +39,7 @@ type countKey struct {
 // group is requests that differ in their name alone.
 type group struct {
 	key     string
+	subject int           // how much of the key is that of the subject
 	request audit.Request // without name, times and count
 	first   *named        // most groups have one name
 	names   map[string]*named
@@ -75,7 +81,8 @@ type Count struct {
 type Entry struct {
 	Hours   []Hour
 	request *audit.Request // that of the group, without a name, times and a count
-	group   string         // key of the group
+	group   string         // key of the group, which begins with that of the subject
+	subject int            // and so long is that
 	name    string         // or path
 	omitted bool           // it stands for the names that are not told apart
 }
@@ -119,41 +126,26 @@ func NewBuilder(names int) *Builder {
 	return &Builder{names: names, counts: map[countKey]int64{}, groups: map[string]*group{}}
 }
 
-// Add adds an event. It is not kept.
+// mostOwn is how many events share a lexicon of the Builder itself.
+const mostOwn = 1 << 16
+
+// Add adds an event. It is not kept; its lists and maps may be, and do not change.
 func (b *Builder) Add(e *audit.Event) {
-	f := &b.facts
-	f[Users].add(e.User)
-	if e.AsUser != "" {
-		f[Users].add(e.AsUser)
+	if b.own == nil || b.added == mostOwn {
+		b.own, b.added = lexicon.New(), 0
 	}
-	f[Groups].addAll(e.Groups)
-	f[Groups].addAll(e.AsGroups)
-	f[Verbs].add(e.Verb)
-	f[Namespaces].add(e.Namespace)
-	f[Stages].add(e.Stage)
-	f[Sources].add(e.Source)
-	f[UserAgents].add(e.UserAgent)
-	f[IPs].addAll(e.SourceIPs)
-	if r := [3]string{e.APIGroup, e.Resource, e.Subresource}; r != b.lastResource || f[Resources].values == nil {
-		f[Resources].add(ResourceFact(e.APIGroup, e.Resource, e.Subresource))
-		b.lastResource = r
+	b.added++
+	b.AddRow(b.own, b.own.Row(e), e.Time)
+}
+
+// AddRow adds an event in numbers. When other words come, those before are not asked any
+// more.
+func (b *Builder) AddRow(words *lexicon.Lexicon, row *lexicon.Row, at time.Time) {
+	if b.words != words {
+		b.fold()
+		b.words, b.kinds = words, newKinds()
 	}
-	if e.Code != b.lastCode || f[Codes].values == nil {
-		f[Codes].add(strconv.Itoa(int(e.Code)))
-		b.lastCode = e.Code
-	}
-	decision := e.Decision()
-	f[Decisions].add(decision)
-	b.counts[countKey{
-		hour: hourOf(e.Time), verb: e.Verb, group: e.APIGroup, resource: e.Resource, sub: e.Subresource,
-		namespace: e.Namespace, class: max(e.Code, 0) / 100, decision: decision,
-	}]++
-	if b.names <= 0 {
-		return
-	}
-	if r, ok := audit.RequestOf(e); ok {
-		b.add(&r)
-	}
+	b.kinds.add(words, row, at, b.names > 0)
 }
 
 func hourOf(t time.Time) int64 {
@@ -165,23 +157,17 @@ func hourOf(t time.Time) int64 {
 	}
 }
 
-func (b *Builder) add(r *audit.Request) {
-	b.key = appendGroupKey(b.key[:0], r)
+// group is that of a request.
+func (b *Builder) group(r *audit.Request) *group {
+	var subject int
+	b.key, subject = appendGroupKey(b.key[:0], r)
 	g := b.groups[string(b.key)]
 	if g == nil {
-		g = &group{key: string(b.key), request: *r}
+		g = &group{key: string(b.key), subject: subject, request: *r}
 		g.request.Name, g.request.Path, g.request.Reason = "", "", ""
 		b.groups[g.key] = g
 	}
-	name := r.Name
-	if r.Resource == "" {
-		name = r.Path
-	}
-	n := g.named(name)
-	n.count(Hour{r.First, r.Last, r.Count, r.Reason})
-	if len(g.names) > 4*b.names+16 {
-		g.prune(b.names)
-	}
+	return g
 }
 
 func (g *group) named(name string) *named {
@@ -250,6 +236,7 @@ func (g *group) prune(keep int) {
 
 // Finish is what was gathered. The Builder is not used again.
 func (b *Builder) Finish() *Summary {
+	b.fold()
 	s := &Summary{}
 	for i, set := range s.Facts.sets() {
 		*set = b.facts[i].set()
@@ -281,7 +268,7 @@ func (b *Builder) entries() (entries []Entry) {
 
 func (g *group) entry(n *named, omitted bool) Entry {
 	slices.SortFunc(n.hours, func(a, b Hour) int { return a.First.Compare(b.First) })
-	return Entry{Hours: n.hours, request: &g.request, group: g.key, name: n.name, omitted: omitted}
+	return Entry{Hours: n.hours, request: &g.request, group: g.key, subject: g.subject, name: n.name, omitted: omitted}
 }
 
 func resourceText(group, resource, sub string) string {
@@ -294,8 +281,9 @@ func resourceText(group, resource, sub string) string {
 	return resource
 }
 
-// appendGroupKey makes what requests of one group have in common.
-func appendGroupKey(to []byte, r *audit.Request) []byte {
+// appendGroupKey makes what requests of one group have in common, and tells how much of it
+// is about who made them.
+func appendGroupKey(to []byte, r *audit.Request) (key []byte, subject int) {
 	to = appendText(to, r.User)
 	to = appendText(to, r.Impersonator)
 	unknown := byte(0)
@@ -316,13 +304,14 @@ func appendGroupKey(to []byte, r *audit.Request) []byte {
 			to = appendTexts(appendText(to, k), r.Extra[k])
 		}
 	}
+	subject = len(to)
 	to = appendText(to, r.Verb)
 	to = appendText(to, r.APIGroup)
 	to = appendText(to, r.APIVersion)
 	to = appendText(to, r.Resource)
 	to = appendText(to, r.Subresource)
 	to = appendText(to, r.Namespace)
-	return appendText(to, r.Decision)
+	return appendText(to, r.Decision), subject
 }
 
 func appendText(to []byte, s string) []byte {

@@ -15,17 +15,14 @@ import (
 )
 
 // version of the schema. Another one is thrown away and made again.
-const version = 1
+const version = 2
 
 const schema = `
 CREATE TABLE segments (segment INTEGER PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL,
-	events INTEGER NOT NULL, bytes INTEGER NOT NULL, facts BLOB NOT NULL);
-CREATE TABLE counts (segment INTEGER NOT NULL, hour INTEGER NOT NULL, verb TEXT NOT NULL, resource TEXT NOT NULL,
-	namespace TEXT NOT NULL, class INTEGER NOT NULL, decision TEXT NOT NULL, count INTEGER NOT NULL,
-	PRIMARY KEY (segment, hour, verb, resource, namespace, class, decision)) WITHOUT ROWID;
+	events INTEGER NOT NULL, bytes INTEGER NOT NULL, facts BLOB NOT NULL, counts BLOB NOT NULL);
 CREATE TABLE requests (segment INTEGER NOT NULL, pack INTEGER NOT NULL, entries BLOB NOT NULL,
 	PRIMARY KEY (segment, pack));
-PRAGMA user_version = 1;`
+PRAGMA user_version = 2;`
 
 // Catalog is an open catalog. It is safe for concurrent use.
 type Catalog struct {
@@ -126,20 +123,10 @@ func (c *Catalog) Put(ctx context.Context, s Segment, summary *Summary, requests
 	}
 	defer p.encoder.Close()
 	return c.change(ctx, append(removed, s.Number), func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, "INSERT INTO segments VALUES (?,?,?,?,?,?)", int64(s.Number), s.First.UnixMicro(), s.Last.UnixMicro(), s.Events, s.Bytes, p.encoder.EncodeAll(facts, nil))
+		_, err := tx.ExecContext(ctx, "INSERT INTO segments VALUES (?,?,?,?,?,?,?)", int64(s.Number), s.First.UnixMicro(), s.Last.UnixMicro(), s.Events, s.Bytes,
+			p.encoder.EncodeAll(facts, nil), p.packCounts(summary.Counts))
 		if err != nil {
 			return err
-		}
-		insert, err := tx.PrepareContext(ctx, "INSERT INTO counts VALUES (?,?,?,?,?,?,?,?)")
-		if err != nil {
-			return err
-		}
-		defer insert.Close()
-		for i := range summary.Counts {
-			n := &summary.Counts[i]
-			if _, err := insert.ExecContext(ctx, int64(s.Number), hourOf(n.Hour), n.Verb, n.Resource, n.Namespace, n.Class, n.Decision, n.Count); err != nil {
-				return err
-			}
 		}
 		return p.put(ctx, tx, s.Number, requests)
 	})
@@ -184,7 +171,7 @@ func (c *Catalog) change(ctx context.Context, removed []uint64, do func(*sql.Tx)
 	}
 	defer tx.Rollback()
 	for _, n := range removed {
-		for _, table := range [...]string{"segments", "counts", "requests"} {
+		for _, table := range [...]string{"segments", "requests"} {
 			if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE segment = ?", int64(n)); err != nil {
 				return fmt.Errorf("write catalog: %w", err)
 			}

@@ -50,7 +50,7 @@ func plain(events []*audit.Event, names int) map[string]audit.Request {
 	byGroup := map[string]map[string]bool{}
 	for _, e := range events {
 		if r, ok := audit.RequestOf(e); ok {
-			group := string(appendGroupKey(nil, &r))
+			group := string(groupKey(&r))
 			if byGroup[group] == nil {
 				byGroup[group] = map[string]bool{}
 			}
@@ -73,7 +73,7 @@ func plain(events []*audit.Event, names int) map[string]audit.Request {
 		if !ok {
 			continue
 		}
-		group := string(appendGroupKey(nil, &r))
+		group := string(groupKey(&r))
 		if !kept[entryKey(group, &r)] {
 			r.Name, r.Path, r.NameOmitted = "", "", true
 		}
@@ -152,7 +152,7 @@ func TestRequestsAreThoseOfTheEvents(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			key := entryKey(string(appendGroupKey(nil, q)), q)
+			key := entryKey(string(groupKey(q)), q)
 			w := want[key]
 			if !q.First.Equal(w.First) || !q.Last.Equal(w.Last) || q.Count != w.Count || q.Reason != w.Reason || q.Name != w.Name || q.NameOmitted != w.NameOmitted {
 				t.Fatalf("seed %d:\n got %+v\nwant %+v", seed, q, w)
@@ -195,7 +195,7 @@ func TestTimeOfRequests(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		key := entryKey(string(appendGroupKey(nil, q)), q)
+		key := entryKey(string(groupKey(q)), q)
 		found[key] = true
 		if q.Count < least[key].Count || q.Count > most[key].Count {
 			t.Errorf("%+v: between %d and %d were expected", q, least[key].Count, most[key].Count)
@@ -325,4 +325,9 @@ func FuzzUnpack(f *testing.F) {
 			t.Fatalf("%d entries become %d: %v", len(entries), len(again), err)
 		}
 	})
+}
+
+func groupKey(r *audit.Request) []byte {
+	key, _ := appendGroupKey(nil, r)
+	return key
 }

@@ -3,8 +3,8 @@
 // made. It is a SQLite database beside the segments.
 //
 //	b := catalog.NewBuilder(256)
-//	b.Add(event) // each event of a segment, in order
-//	err := c.Put(ctx, segment, b.Finish(), nil)
+//	b.Add(event) // each event of a segment, in order; AddRow where it has numbers already
+//	err := c.Put(ctx, segment, summary, summary.Entries(), nil) // of b.Finish()
 //
 //	facts.May(&filter)                  // false: nothing of the segment is meant
 //	snapshot.Counts(…)                  // hourly roll-ups
@@ -16,6 +16,9 @@
 //
 // Facts are the values of a few fields, or a Bloom filter where there are many. They may
 // say that a segment can have what it has not, and never the reverse.
+//
+// Events are counted by numbers that stand for their texts (package lexicon), and texts are
+// looked at once for each kind of event.
 //
 // Requests are packed, some thousand in a row of the database, because a row for each
 // would take more room than the events themselves: sorted, so that those of many segments

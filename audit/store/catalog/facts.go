@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unsafe"
 
 	"github.com/gatehouse-io/gatehouse/audit"
 )
@@ -134,36 +133,11 @@ func (s *Set) inBloom(value string) bool {
 // gathering is a Set that is being made.
 type gathering struct {
 	values map[string]struct{}
-	last   string // most events have the value of the one before
 	any    bool
-	// lists are some that were added: events share lists, and most have one of a few.
-	lists [1 << 8]seenList
-}
-
-// seenList is a list by where it lies. What lies there stays there while it is named.
-type seenList struct {
-	first *string
-	n     int
-}
-
-// addAll adds the values of a list, which does not change.
-func (g *gathering) addAll(list []string) {
-	if len(list) == 0 {
-		return
-	}
-	is := seenList{&list[0], len(list)}
-	slot := &g.lists[uintptr(unsafe.Pointer(is.first))>>4%uintptr(len(g.lists))]
-	if *slot == is {
-		return
-	}
-	*slot = is
-	for _, v := range list {
-		g.add(v)
-	}
 }
 
 func (g *gathering) add(value string) {
-	if g.any || value == g.last && g.values != nil {
+	if g.any {
 		return
 	}
 	if g.values == nil {
@@ -176,7 +150,6 @@ func (g *gathering) add(value string) {
 		}
 		g.values[strings.Clone(value)] = struct{}{}
 	}
-	g.last = value
 }
 
 func (g *gathering) set() Set {

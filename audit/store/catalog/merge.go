@@ -134,7 +134,7 @@ func (p *pending) at() *Entry {
 
 func (p *pending) omit(e *Entry) {
 	if p.omitted == nil {
-		p.omitted = &Entry{request: e.request, group: e.group, omitted: true}
+		p.omitted = &Entry{request: e.request, group: e.group, subject: e.subject, omitted: true}
 	}
 	p.omitted.join(e)
 }

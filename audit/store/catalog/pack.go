@@ -31,25 +31,37 @@ type packer struct {
 	texts   map[string]uint64
 	table   []byte
 	body    []byte
+	// subject is what was told of the subject of the entry before, in body.
+	subject struct{ from, to int }
 }
 
 func newPacker() (*packer, error) {
-	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<20))
+	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithAllLitEntropyCompression(true), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<20))
 	if err != nil {
 		return nil, fmt.Errorf("pack requests: %w", err)
 	}
-	return &packer{encoder: encoder}, nil
+	return &packer{encoder: encoder, texts: map[string]uint64{}}, nil
 }
 
 // pack makes one pack of some entries. Texts are told once, and referred to.
 func (p *packer) pack(entries []Entry) []byte {
-	p.texts, p.table, p.body = map[string]uint64{}, p.table[:0], p.body[:0]
+	p.begin()
 	p.body = binary.AppendUvarint(p.body, uint64(len(entries)))
 	var before *Entry
 	for i := range entries {
 		p.entry(&entries[i], before)
 		before = &entries[i]
 	}
+	return p.end()
+}
+
+func (p *packer) begin() {
+	clear(p.texts)
+	p.table, p.body = p.table[:0], p.body[:0]
+}
+
+// end is the texts and what refers to them.
+func (p *packer) end() []byte {
 	raw := append([]byte{packVersion}, binary.AppendUvarint(nil, uint64(len(p.texts)))...)
 	raw = append(append(raw, p.table...), p.body...)
 	return p.encoder.EncodeAll(raw, nil)
@@ -96,13 +108,12 @@ func (p *packer) entry(e, before *Entry) {
 	}
 	p.number(flags)
 	if flags&sameGroup == 0 {
-		p.text(r.User)
-		p.text(r.Impersonator)
-		p.list(r.Groups)
-		p.number(uint64(len(r.Extra)))
-		for _, k := range slices.Sorted(maps.Keys(r.Extra)) {
-			p.text(k)
-			p.list(r.Extra[k])
+		if before != nil && before.group[:before.subject] == e.group[:e.subject] {
+			p.body = append(p.body, p.body[p.subject.from:p.subject.to]...)
+		} else {
+			p.subject.from = len(p.body)
+			p.subjectOf(r)
+			p.subject.to = len(p.body)
 		}
 		for _, s := range [...]string{r.Verb, r.APIGroup, r.APIVersion, r.Resource, r.Subresource, r.Namespace, r.Decision} {
 			p.text(s)
@@ -121,18 +132,66 @@ func (p *packer) entry(e, before *Entry) {
 	}
 }
 
+// subjectOf tells of whom a request is.
+func (p *packer) subjectOf(r *audit.Request) {
+	p.text(r.User)
+	p.text(r.Impersonator)
+	p.list(r.Groups)
+	p.number(uint64(len(r.Extra)))
+	for _, k := range slices.Sorted(maps.Keys(r.Extra)) {
+		p.text(k)
+		p.list(r.Extra[k])
+	}
+}
+
+// packCounts packs roll-ups.
+func (p *packer) packCounts(counts []Count) []byte {
+	p.begin()
+	p.number(uint64(len(counts)))
+	for i := range counts {
+		n := &counts[i]
+		p.signed(hourOf(n.Hour))
+		for _, s := range [...]string{n.Verb, n.Resource, n.Namespace, n.Decision} {
+			p.text(s)
+		}
+		p.signed(int64(n.Class))
+		p.signed(n.Count)
+	}
+	return p.end()
+}
+
+// unpackCounts reads roll-ups.
+func unpackCounts(decoder *zstd.Decoder, packed []byte, add func(Count)) error {
+	u, err := newUnpacker(decoder, packed)
+	if err != nil {
+		return err
+	}
+	for range u.count() {
+		n := Count{Hour: time.Unix(u.signed()*3600, 0).UTC(), Verb: u.text(), Resource: u.text(), Namespace: u.text(), Decision: u.text()}
+		n.Class, n.Count = int(u.signed()), u.signed()
+		if u.bad {
+			return errPack
+		}
+		add(n)
+	}
+	if u.bad || u.at != len(u.s) {
+		return errPack
+	}
+	return nil
+}
+
 // newDecoder makes what unpacks. It is safe for concurrent use.
 func newDecoder() (*zstd.Decoder, error) {
 	return zstd.NewReader(nil, zstd.WithDecoderMaxMemory(mostUnpacked), zstd.WithDecoderLowmem(true))
 }
 
-// unpack reads a pack.
-func unpack(decoder *zstd.Decoder, packed []byte) (entries []Entry, err error) {
+// newUnpacker reads the texts of a pack.
+func newUnpacker(decoder *zstd.Decoder, packed []byte) (*unpacker, error) {
 	raw, err := decoder.DecodeAll(packed, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errPack, err)
 	}
-	u := unpacker{s: string(raw)}
+	u := &unpacker{s: string(raw)}
 	if u.byte() != packVersion {
 		return nil, errPack
 	}
@@ -143,6 +202,15 @@ func unpack(decoder *zstd.Decoder, packed []byte) (entries []Entry, err error) {
 		}
 		u.texts = append(u.texts, u.s[u.at:u.at+int(n)])
 		u.at += int(n)
+	}
+	return u, nil
+}
+
+// unpack reads a pack.
+func unpack(decoder *zstd.Decoder, packed []byte) (entries []Entry, err error) {
+	u, err := newUnpacker(decoder, packed)
+	if err != nil {
+		return nil, err
 	}
 	n := u.count()
 	entries = make([]Entry, 0, min(n, entriesInPack))
@@ -167,6 +235,7 @@ type unpacker struct {
 	// Of the entry before.
 	request *audit.Request
 	group   string
+	subject int
 }
 
 func (u *unpacker) byte() byte {
@@ -233,13 +302,13 @@ func (u *unpacker) entry() (e Entry) {
 	if flags&sameGroup == 0 {
 		u.request = u.common()
 		u.request.GroupsUnknown = flags&groupsUnknown != 0
-		u.key = appendGroupKey(u.key[:0], u.request)
+		u.key, u.subject = appendGroupKey(u.key[:0], u.request)
 		u.group = string(u.key)
 	} else if u.request == nil {
 		u.bad = true
 		return e
 	}
-	e.request, e.group, e.omitted = u.request, u.group, flags&nameOmitted != 0
+	e.request, e.group, e.subject, e.omitted = u.request, u.group, u.subject, flags&nameOmitted != 0
 	e.name = u.text()
 	n := u.count()
 	e.Hours = make([]Hour, 0, min(n, 64))

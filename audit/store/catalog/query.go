@@ -142,7 +142,7 @@ func (s *Snapshot) Counts(ctx context.Context, segments map[uint64]bool, beside 
 			}
 		}
 		for segment := range segments {
-			if err := s.segmentCounts(ctx, segment, lower, upper, add); err != nil {
+			if err := s.segmentCounts(ctx, segment, add); err != nil {
 				yield(Count{}, err)
 				return
 			}
@@ -162,24 +162,17 @@ func compareCounts(a, b Count) int {
 		cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Class, b.Class), cmp.Compare(a.Decision, b.Decision))
 }
 
-func (s *Snapshot) segmentCounts(ctx context.Context, segment uint64, lower, upper int64, add func(Count)) error {
-	rows, err := s.tx.QueryContext(ctx, `SELECT hour, verb, resource, namespace, class, decision, count FROM counts
-		WHERE segment = ? AND hour BETWEEN ? AND ?`, int64(segment), lower, upper)
+func (s *Snapshot) segmentCounts(ctx context.Context, segment uint64, add func(Count)) error {
+	var packed []byte
+	err := s.tx.QueryRowContext(ctx, "SELECT counts FROM segments WHERE segment = ?", int64(segment)).Scan(&packed)
+	if err == sql.ErrNoRows {
+		return nil
+	}
+	if err == nil {
+		err = unpackCounts(s.decoder, packed, add)
+	}
 	if err != nil {
-		return fmt.Errorf("read catalog: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var n Count
-		var hour int64
-		if err := rows.Scan(&hour, &n.Verb, &n.Resource, &n.Namespace, &n.Class, &n.Decision, &n.Count); err != nil {
-			return fmt.Errorf("read catalog: %w", err)
-		}
-		n.Hour = time.Unix(hour*3600, 0).UTC()
-		add(n)
-	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("read catalog: %w", err)
+		return fmt.Errorf("read catalog: counts of segment %x: %w", segment, err)
 	}
 	return nil
 }
