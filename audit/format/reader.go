@@ -34,6 +34,9 @@ var Names = []string{Auto, Raw, OpenShift, Gatehouse, EKS, GKE, AKS}
 type Options struct {
 	// Format is the only one that is read; what is of another is a Problem. Default Auto.
 	Format string
+	// Reuse says that whoever takes an event is done with it, and with every text of it,
+	// before the next: memory is used again then. What events share stays.
+	Reuse bool
 	// MaxLine is the longest line, or object over several lines. Default 64 MiB.
 	MaxLine int
 }
@@ -112,6 +115,7 @@ type reader struct {
 
 	lines   lineReader
 	decoder record.Decoder
+	reused  audit.Event // with Options.Reuse, the event that was yielded last
 	// docs are the documents under way: one within a text of another has its own.
 	docs []*jsondoc.Document
 	deep int

@@ -192,7 +192,7 @@ func (s *Store) writeGroup(group []*request) error {
 		}
 	}
 	s.fresh = added
-	if len(added) > 0 {
+	if len(added) > 0 && !s.options.Unlogged {
 		before := p.file.Size()
 		err := p.file.Write(wal.Events, bytes[start:])
 		if err == nil && s.options.SyncEvery == 0 {

@@ -150,6 +150,37 @@ func TestSharedIsTheSame(t *testing.T) {
 	}
 }
 
+// TestEncoderIsTheSame encodes events one after another that share lists and maps.
+func TestEncoderIsTheSame(t *testing.T) {
+	var known Encoder
+	r := rand.New(rand.NewPCG(1, 7))
+	var lists [][]string
+	var extras []map[string][]string
+	var notes []map[string]string
+	for i := range 40 {
+		list := []string{"system:authenticated", fmt.Sprint("g", i), "\xff"}
+		lists = append(lists, list, list[:2], list[1:], list[:0], nil)
+		extras = append(extras, map[string][]string{"a": list, fmt.Sprint("b", i): nil}, map[string][]string{}, nil)
+		notes = append(notes, map[string]string{audit.AnnotationDecision: "allow", "x": fmt.Sprint(i, "\xff")}, map[string]string{}, nil)
+	}
+	for i := range 3 * mostShared {
+		e := sample(i % 50)
+		e.Groups, e.AsGroups, e.SourceIPs, e.Unknown = lists[r.IntN(len(lists))], lists[r.IntN(len(lists))], lists[r.IntN(len(lists))], lists[r.IntN(len(lists))]
+		e.Extra, e.AsExtra, e.Annotations = extras[r.IntN(len(extras))], extras[r.IntN(len(extras))], notes[r.IntN(len(notes))]
+		if i%3 == 0 {
+			e.Groups, e.Annotations = []string{fmt.Sprint(i)}, map[string]string{"a": "b"}
+		}
+		want, wantIdentity := Encode(nil, e)
+		got, identity := known.Encode([]byte("before"), e)
+		if string(got) != "before"+string(want) || identity != wantIdentity {
+			t.Fatalf("event %d: %q, %d, want %q, %d", i, got, identity, want, wantIdentity)
+		}
+	}
+	if len(known.lists) > mostShared || len(known.maps) > mostShared {
+		t.Error("what is remembered is not bounded")
+	}
+}
+
 // written is a file with frames of one record each.
 func written(t testing.TB, frames int) (path string, sizes []int64) {
 	t.Helper()
