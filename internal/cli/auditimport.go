@@ -33,8 +33,9 @@ import (
 )
 
 const (
-	// importBytes is how much is handed to the store at once: what a processor's cache holds.
-	importBytes = 256 << 10
+	// importBytes is how much is handed to the store at once, but for an event: what a
+	// processor's cache holds, and what fills the store's memory of 1 MiB pieces well.
+	importBytes = 120 << 10
 	// mostAside is how much is kept aside of one import.
 	mostAside = 16 << 20
 )
@@ -334,7 +335,7 @@ func (i *auditImport) all(ctx context.Context, files []string) error {
 }
 
 // importMemory is where the garbage collector works harder, in bytes.
-const importMemory = 160 << 20
+const importMemory = 128 << 20
 
 // counted counts what is read, for the bar.
 type counted struct {
