@@ -78,7 +78,11 @@ func decompress(in *bufio.Reader) (io.ReadCloser, error) {
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
 		return gzip.NewReader(in)
 	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		d, err := zstd.NewReader(in, zstd.WithDecoderMaxMemory(256<<20), zstd.WithDecoderConcurrency(1))
+		// With twice the window in memory, half as much is moved: where that is little.
+		var h zstd.Header
+		start, _ := in.Peek(zstd.HeaderMaxSize)
+		large := h.Decode(start) != nil || h.WindowSize > 8<<20
+		d, err := zstd.NewReader(in, zstd.WithDecoderMaxMemory(256<<20), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(large))
 		if err != nil {
 			return nil, err
 		}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/gatehouse-io/gatehouse/audit"
@@ -323,7 +324,8 @@ func TestDamageCostsItselfAlone(t *testing.T) {
 
 // TestFramesOfZstd holds the form that earlier versions wrote, beside that of today, and
 // a frame that says it is larger than any.
-func TestFramesOfZstd(t *testing.T) {
+// TestCompressedFrames reads what earlier versions wrote.
+func TestCompressedFrames(t *testing.T) {
 	path, _ := written(t, 1)
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -340,11 +342,13 @@ func TestFramesOfZstd(t *testing.T) {
 	}
 	data = append(data, frame(Events|packed, binary.AppendUvarint(nil, MaxFrame+1))...)
 	data = append(data, frame(Events, z.EncodeAll(payload(7), nil))...)
+	data = append(data, frame(Events|packed, s2.Encode(nil, payload(8)))...)
+	data = append(data, frame(Events|plain, payload(9))...)
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c, err := ReadPath(path)
-	if err != nil || fmt.Sprint(numbers(t, c)) != "[0 7]" || len(c.Damaged) != 1 || c.Damaged[0].Before != 1 {
+	if err != nil || fmt.Sprint(numbers(t, c)) != "[0 7 8 9]" || len(c.Damaged) != 1 || c.Damaged[0].Before != 1 {
 		t.Errorf("%v %v, damaged %v", numbers(t, c), err, c.Damaged)
 	}
 }
