@@ -81,7 +81,7 @@ func decompress(in *bufio.Reader) (io.ReadCloser, error) {
 		// With twice the window in memory, half as much is moved: where that is little.
 		var h zstd.Header
 		start, _ := in.Peek(zstd.HeaderMaxSize)
-		large := h.Decode(start) != nil || h.WindowSize > 8<<20
+		large := h.Decode(start) != nil || h.Skippable || h.WindowSize > 8<<20
 		d, err := zstd.NewReader(in, zstd.WithDecoderMaxMemory(256<<20), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(large))
 		if err != nil {
 			return nil, err

@@ -60,7 +60,7 @@ func scrub(text string) string {
 		text = webTokens(privateKeys(text))
 	}
 	text = bootstrapTokens(text)
-	if strings.IndexByte(text, ' ') >= 0 {
+	if mayNameScheme(text) {
 		text = afterWord(text, "earer ")
 		text = afterWord(text, "asic ")
 	}
@@ -194,6 +194,23 @@ func bootstrapTokens(text string) string {
 		}
 	}
 	return text
+}
+
+// mayNameScheme reports whether a text may hold what afterWord looks for: a word before a
+// space that ends as bearer and basic do.
+func mayNameScheme(text string) bool {
+	for from := 0; ; {
+		space := strings.IndexByte(text[from:], ' ')
+		if space < 0 {
+			return false
+		}
+		from += space + 1
+		if from >= 2 {
+			if c := text[from-2] | 0x20; c == 'r' || c == 'c' {
+				return true
+			}
+		}
+	}
 }
 
 // afterWord takes out what follows a scheme of HTTP authentication, in any letters. word
