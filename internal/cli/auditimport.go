@@ -335,7 +335,7 @@ func (i *auditImport) all(ctx context.Context, files []string) error {
 }
 
 // importMemory is where the garbage collector works harder, in bytes.
-const importMemory = 128 << 20
+const importMemory = 152 << 20
 
 // counted counts what is read, for the bar.
 type counted struct {
