@@ -215,7 +215,28 @@ func read(t testing.TB, text string, o Options) (events []*audit.Event, problems
 			events = append(events, e)
 		}
 	}
+	if o.Reuse = true; events != nil {
+		sameReused(t, text, o, events)
+	}
 	return events, problems
+}
+
+// sameReused fails unless events come the same where each is gone when the next comes.
+func sameReused(t testing.TB, text string, o Options, want []*audit.Event) {
+	t.Helper()
+	n := 0
+	for e, p := range Read(strings.NewReader(text), "f", o) {
+		if p != nil {
+			continue
+		}
+		if n >= len(want) || !reflect.DeepEqual(e, want[n]) {
+			t.Fatalf("event %d is %+v where memory is used again", n, e)
+		}
+		n++
+	}
+	if n != len(want) {
+		t.Fatalf("%d events where memory is used again, not %d", n, len(want))
+	}
 }
 
 func compress(t *testing.T, members ...string) (gz, zst string) {

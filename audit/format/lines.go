@@ -124,7 +124,12 @@ func (r *reader) plain(at place, text []byte) bool {
 		return false
 	}
 	r.decoder.Source = Raw
-	e, err := r.decoder.Event(text)
+	e, err := &r.reused, error(nil)
+	if r.o.Reuse {
+		err = r.decoder.Into(e, text)
+	} else {
+		e, err = r.decoder.Event(text)
+	}
 	if err != nil {
 		return false // documents says what is wrong
 	}

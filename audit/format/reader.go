@@ -34,6 +34,9 @@ var Names = []string{Auto, Raw, OpenShift, Gatehouse, EKS, GKE, AKS}
 type Options struct {
 	// Format is the only one that is read; what is of another is a Problem. Default Auto.
 	Format string
+	// Reuse says that whoever takes an event is done with it, and with every text of it,
+	// before the next: memory is used again then. What events share stays.
+	Reuse bool
 	// MaxLine is the longest line, or object over several lines. Default 64 MiB.
 	MaxLine int
 }
@@ -75,7 +78,11 @@ func decompress(in *bufio.Reader) (io.ReadCloser, error) {
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
 		return gzip.NewReader(in)
 	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		d, err := zstd.NewReader(in, zstd.WithDecoderMaxMemory(256<<20), zstd.WithDecoderConcurrency(1))
+		// With twice the window in memory, half as much is moved: where that is little.
+		var h zstd.Header
+		start, _ := in.Peek(zstd.HeaderMaxSize)
+		large := h.Decode(start) != nil || h.Skippable || h.WindowSize > 8<<20
+		d, err := zstd.NewReader(in, zstd.WithDecoderMaxMemory(256<<20), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(large))
 		if err != nil {
 			return nil, err
 		}
@@ -112,6 +119,7 @@ type reader struct {
 
 	lines   lineReader
 	decoder record.Decoder
+	reused  audit.Event // with Options.Reuse, the event that was yielded last
 	// docs are the documents under way: one within a text of another has its own.
 	docs []*jsondoc.Document
 	deep int

@@ -23,8 +23,12 @@ type Decoder struct {
 	// Omitted counts members of events that an audit.Event has no place for.
 	Omitted int64
 
-	doc  jsondoc.Document
-	kept kept
+	doc     jsondoc.Document
+	kept    kept
+	last    [lastTexts]string
+	times   clock
+	scratch []byte
+	room    []byte // of the texts of the event that Into has decoded last
 }
 
 // Item is one element of an EventList: an event, or why it could not be decoded.
@@ -49,6 +53,35 @@ func (e *FieldError) Error() string {
 
 // Event decodes one Event.
 func (d *Decoder) Event(data []byte) (*audit.Event, error) {
+	e := new(audit.Event)
+	if _, ok := d.straight(e, data, nil); ok {
+		return e, nil
+	}
+	return d.tree(data)
+}
+
+// Into decodes one Event into one that is there, and overwrites all of it. Its texts are
+// valid until the next call, for whoever hands on every event before the next one comes.
+func (d *Decoder) Into(e *audit.Event, data []byte) (err error) {
+	var ok bool
+	if d.room, ok = d.straight(e, data, d.room); ok {
+		if cap(d.room) > mostRoom {
+			d.room = nil
+		}
+		return nil
+	}
+	read, err := d.tree(data)
+	if err == nil {
+		*e = *read
+	}
+	return err
+}
+
+// mostRoom is where the memory of one event's texts is not kept for the next.
+const mostRoom = 64 << 10
+
+// tree decodes one Event of any shape.
+func (d *Decoder) tree(data []byte) (*audit.Event, error) {
 	if err := d.doc.Parse(data); err != nil {
 		return nil, fmt.Errorf("decode event: %w", err)
 	}
@@ -406,36 +439,60 @@ func (d *Decoder) status(n jsondoc.Node, e *audit.Event) error {
 }
 
 func (d *Decoder) annotations(n jsondoc.Node, e *audit.Event) error {
+	found, err := d.notes(n)
+	if err == nil {
+		found.onto(e)
+	}
+	return err
+}
+
+// notes are the annotations of an event, without what AppendJSON has put into them.
+type notes struct {
+	annotations map[string]string
+	source      *string // nil where they say nothing of it
+	unknown     []string
+	truncated   bool
+}
+
+func (n *notes) onto(e *audit.Event) {
+	e.Annotations, e.Unknown, e.Truncated = n.annotations, n.unknown, n.truncated
+	if n.source != nil {
+		e.Source = *n.source
+	}
+}
+
+func (d *Decoder) notes(n jsondoc.Node) (*notes, error) {
 	if d.doc.Kind(n) != jsondoc.Object {
-		return d.fault(n, "annotations", "not an object")
+		return nil, d.fault(n, "annotations", "not an object")
 	}
 	raw := d.doc.Raw(n)
-	m, known := d.kept.annotations[string(raw)]
-	if !known {
-		m = make(map[string]string, d.doc.Len(n))
-		for i := d.doc.Child(n); i != 0; i = d.doc.Next(i) {
-			key := d.kept.text(d.doc.Key(i))
-			if _, twice := m[key]; twice {
-				return d.fault(i, "annotations", "a key stands twice")
-			}
-			var value string
-			if err := d.text(i, "annotations", &value, true); err != nil {
-				return err
-			}
-			m[key] = value
-		}
-		d.kept.annotation(raw, m)
+	if found, ok := d.kept.notes[string(raw)]; ok {
+		return found, nil
 	}
-	e.Annotations = m
-	lift(e)
-	return nil
+	m := make(map[string]string, d.doc.Len(n))
+	for i := d.doc.Child(n); i != 0; i = d.doc.Next(i) {
+		key := d.kept.text(d.doc.Key(i))
+		if _, twice := m[key]; twice {
+			return nil, d.fault(i, "annotations", "a key stands twice")
+		}
+		var value string
+		if err := d.text(i, "annotations", &value, true); err != nil {
+			return nil, err
+		}
+		m[key] = value
+	}
+	found := lift(m)
+	if len(raw) <= longestPart {
+		remember(&d.kept.notes, string(raw), found)
+	}
+	return found, nil
 }
 
 func (d *Decoder) time(n jsondoc.Node, field string, into *time.Time) error {
 	if d.doc.Kind(n) != jsondoc.String {
 		return d.fault(n, field, "not a string")
 	}
-	t, ok := parseTime(d.doc.Text(n))
+	t, ok := d.times.parse(d.doc.Text(n))
 	if !ok {
 		return d.fault(n, field, "no timestamp of RFC 3339")
 	}
@@ -475,31 +532,26 @@ func toUTF8(raw []byte) []byte {
 }
 
 // lift moves what AppendJSON has put into annotations back to where it belongs.
-func lift(e *audit.Event) {
-	if e.Annotations[upstreamTruncated] == "true" {
-		e.Truncated = true
-	}
-	source, hasSource := e.Annotations[annotationSource]
-	unknown, hasUnknown := e.Annotations[annotationUnknown]
-	truncated, hasTruncated := e.Annotations[annotationTruncated]
-	if !hasSource && !hasUnknown && !hasTruncated {
-		return
-	}
+func lift(m map[string]string) *notes {
+	n := &notes{annotations: m}
+	source, hasSource := m[annotationSource]
+	unknown, hasUnknown := m[annotationUnknown]
+	truncated, hasTruncated := m[annotationTruncated]
 	if hasSource {
-		e.Source = source
+		n.source = &source
 	}
 	if unknown != "" {
-		e.Unknown = strings.Split(unknown, ",")
-		slices.Sort(e.Unknown)
+		n.unknown = strings.Split(unknown, ",")
+		slices.Sort(n.unknown)
 	}
-	e.Truncated = e.Truncated || truncated == "true"
-	rest := make(map[string]string, len(e.Annotations))
-	for k, v := range e.Annotations { // the map is shared with other events
-		if k != annotationSource && k != annotationUnknown && k != annotationTruncated {
-			rest[k] = v
+	n.truncated = truncated == "true" || m[upstreamTruncated] == "true"
+	if hasSource || hasUnknown || hasTruncated {
+		delete(m, annotationSource)
+		delete(m, annotationUnknown)
+		delete(m, annotationTruncated)
+		if len(m) == 0 {
+			n.annotations = nil
 		}
 	}
-	if e.Annotations = rest; len(rest) == 0 {
-		e.Annotations = nil
-	}
+	return n
 }

@@ -71,7 +71,7 @@ func upstream(data []byte) (*audit.Event, error) {
 	if e.Time.IsZero() {
 		e.Time = e.Received
 	}
-	lift(e)
+	lift(e.Annotations).onto(e)
 	return e, nil
 }
 
@@ -79,6 +79,7 @@ func upstream(data []byte) (*audit.Event, error) {
 // refused. What upstream refuses is refused too, but for what an Event does not keep.
 func sameAsUpstream(t *testing.T, data []byte) {
 	t.Helper()
+	sameAsTree(t, data)
 	var d Decoder
 	got, err := d.Event(data)
 	want, upstreamErr := upstream(data)
@@ -125,7 +126,7 @@ func normalised(e *audit.Event) *audit.Event {
 
 // lines are events and what is almost one.
 func lines() []string {
-	all := []string{whole, `{}`, `[]`, `null`, `1`, ``, `{"auditID":"a","stage":"s","stageTimestamp":"2026-10-01T12:00:00.000000Z"}`}
+	all := []string{whole, usual, `{}`, `[]`, `null`, `1`, ``, `{"auditID":"a","stage":"s","stageTimestamp":"2026-10-01T12:00:00.000000Z"}`}
 	minimal := `{"kind":"Event","apiVersion":"audit.k8s.io/v1beta1","auditID":"a","stage":"s","stageTimestamp":"2026-10-01T12:00:00.000000Z"%s}`
 	for _, more := range []string{
 		``, `,"level":1`, `,"level":null`, `,"verb":{}`, `,"Verb":"x"`, `,"verb":"a","verb":"b"`, `,"v\u0065rb":"a"`, `,"user":null`, `,"user":[]`, `,"user":{"username":1}`, `,"user":{"username":"a","Username":"b"}`, `,"user":{"groups":"a"}`, `,"user":{"groups":[1]}`,
@@ -146,12 +147,14 @@ func TestSameAsUpstream(t *testing.T) {
 		sameAsUpstream(t, []byte(line))
 	}
 	// Cut and damaged everywhere.
-	for i := range whole {
-		sameAsUpstream(t, []byte(whole[:i]))
-		for _, c := range []byte{0, '"', '{', '}', '9', 'x', 0xff, '\\', ' '} {
-			damaged := []byte(whole)
-			damaged[i] = c
-			sameAsUpstream(t, damaged)
+	for _, line := range []string{whole, usual} {
+		for i := range line {
+			sameAsUpstream(t, []byte(line[:i]))
+			for _, c := range []byte{0, '"', '{', '}', '9', 'x', 0xff, '\\', ' '} {
+				damaged := []byte(line)
+				damaged[i] = c
+				sameAsUpstream(t, damaged)
+			}
 		}
 	}
 }
@@ -255,13 +258,13 @@ func TestWhatADecoderRemembersIsBounded(t *testing.T) {
 	var d Decoder
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 3 * mostKept {
-		line := strings.NewReplacer("jane", fmt.Sprint("jane", rng.Uint64()), `"dev"`, fmt.Sprintf(`"dev%d"`, rng.Uint64()), `"forbid"`, fmt.Sprintf(`"forbid%d"`, rng.Uint64())).Replace(whole)
+		line := strings.NewReplacer("jane", fmt.Sprint("jane", rng.Uint64()), `"dev"`, fmt.Sprintf(`"dev%d"`, rng.Uint64()), `"forbid"`, fmt.Sprintf(`"forbid%d"`, rng.Uint64()), `"Forbidden"`, fmt.Sprintf(`"Forbidden%d"`, rng.Uint64()), `"no \"way\""`, `""`).Replace(usual)
 		if _, err := d.Event([]byte(line)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if k := &d.kept; len(k.texts) > mostKept || len(k.lists) > mostKept || len(k.extras) > mostKept || len(k.annotations) > mostKept {
-		t.Errorf("%d texts, %d lists, %d extras, %d annotations", len(k.texts), len(k.lists), len(k.extras), len(k.annotations))
+	if k := &d.kept; len(k.texts) > mostKept || len(k.lists) > mostKept || len(k.extras) > mostKept || len(k.notes) > mostKept || len(k.users) > mostKept || len(k.answers) > mostKept {
+		t.Errorf("%d texts, %d lists, %d extras, %d annotations, %d users, %d answers", len(k.texts), len(k.lists), len(k.extras), len(k.notes), len(k.users), len(k.answers))
 	}
 }
 

@@ -4,16 +4,20 @@ package record
 // and agents of a cluster are few, and its events are many. When it is full it is
 // forgotten, so that its memory is bounded whatever comes.
 type kept struct {
-	texts       map[string]string
-	lists       map[string][]string
-	extras      map[string]map[string][]string
-	annotations map[string]map[string]string
+	texts  map[string]string
+	lists  map[string][]string
+	extras map[string]map[string][]string
+	// Parts of events, by their bytes.
+	users   map[string]*someone
+	notes   map[string]*notes
+	answers map[string]answer
 }
 
 const (
 	mostKept    = 4096 // entries of each kind
 	longestText = 256  // bytes; longer ones do not come again
 	longestList = 1024
+	longestPart = 1024
 )
 
 func (k *kept) text(b []byte) string {
@@ -39,12 +43,6 @@ func (k *kept) list(raw []byte, list []string) {
 func (k *kept) extra(raw []byte, m map[string][]string) {
 	if len(raw) <= longestList {
 		remember(&k.extras, string(raw), m)
-	}
-}
-
-func (k *kept) annotation(raw []byte, m map[string]string) {
-	if len(raw) <= longestList {
-		remember(&k.annotations, string(raw), m)
 	}
 }
 

@@ -90,10 +90,13 @@ func (r *Redactor) hash(text string) string {
 }
 
 // Event redacts an event in place.
-func (r *Redactor) Event(e *audit.Event) {
+func (r *Redactor) Event(e *audit.Event) { r.event(e, nil) }
+
+// event is Event, with what is known of events before; nil for nothing.
+func (r *Redactor) event(e *audit.Event, known *Series) {
 	s := subjectOf(e)
 	e.URI = r.uri(e.URI)
-	e.UserAgent = scrub(e.UserAgent)
+	e.UserAgent = known.scrub(e.UserAgent)
 	e.Message = message(e.Message, e.Code, s)
 	if s == opaque && e.Name != "" && !strings.HasPrefix(e.Name, "sha256~") {
 		// An OAuth token of OpenShift before 4.6 is its own name.
@@ -101,7 +104,7 @@ func (r *Redactor) Event(e *audit.Event) {
 		e.URI = strings.ReplaceAll(e.URI, e.Name, hashed)
 		e.Name = hashed
 	}
-	e.Annotations = r.annotations(e.Annotations, s)
+	e.Annotations = known.annotations(r, e.Annotations, s)
 	e.Request = r.body(e.Request, s, e.Verb == "patch")
 	e.Response = r.body(e.Response, s, false)
 }

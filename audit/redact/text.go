@@ -55,10 +55,15 @@ func scrub(text string) string {
 	if len(text) < 8 {
 		return text
 	}
-	text = webTokens(privateKeys(text))
+	// Most texts have none of the letters without which there is nothing to find.
+	if strings.IndexByte(text, 'J') >= 0 || strings.IndexByte(text, 'K') >= 0 {
+		text = webTokens(privateKeys(text))
+	}
 	text = bootstrapTokens(text)
-	text = afterWord(text, "earer ")
-	text = afterWord(text, "asic ")
+	if mayNameScheme(text) {
+		text = afterWord(text, "earer ")
+		text = afterWord(text, "asic ")
+	}
 	return userInfo(text)
 }
 
@@ -191,6 +196,23 @@ func bootstrapTokens(text string) string {
 	return text
 }
 
+// mayNameScheme reports whether a text may hold what afterWord looks for: a word before a
+// space that ends as bearer and basic do.
+func mayNameScheme(text string) bool {
+	for from := 0; ; {
+		space := strings.IndexByte(text[from:], ' ')
+		if space < 0 {
+			return false
+		}
+		from += space + 1
+		if from >= 2 {
+			if c := text[from-2] | 0x20; c == 'r' || c == 'c' {
+				return true
+			}
+		}
+	}
+}
+
 // afterWord takes out what follows a scheme of HTTP authentication, in any letters. word
 // is the scheme without its first letter.
 func afterWord(text, word string) string {
@@ -217,13 +239,14 @@ func afterWord(text, word string) string {
 // indexFold is where a word that ends with a space is, in any letters; -1 for nowhere. Of a
 // text it looks at what is in front of spaces, of which there are few.
 func indexFold(text, word string) int {
+	last := word[len(word)-2] // a letter that is no other one's in any alphabet
 	for from := 0; ; {
 		space := strings.IndexByte(text[from:], ' ')
 		if space < 0 {
 			return -1
 		}
 		from += space + 1
-		if begin := from - len(word); begin >= 0 && strings.EqualFold(text[begin:from], word) {
+		if begin := from - len(word); begin >= 0 && text[from-2]|0x20 == last && strings.EqualFold(text[begin:from], word) {
 			return begin
 		}
 	}

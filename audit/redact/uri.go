@@ -12,13 +12,13 @@ func (r *Redactor) uri(uri string) string {
 	if !asked {
 		return path
 	}
-	proxied := strings.Contains(path, "/proxy/") || strings.HasSuffix(path, "/proxy")
+	proxied := strings.IndexByte(path, 'x') >= 0 && (strings.Contains(path, "/proxy/") || strings.HasSuffix(path, "/proxy"))
 	run := proxied || strings.HasSuffix(path, "/exec") || strings.HasSuffix(path, "/attach")
 	var out []byte // of the query, once something in it has changed
 	for from := 0; ; {
-		to := len(query)
-		if at := strings.IndexAny(query[from:], "&;#"); at >= 0 {
-			to = from + at
+		to := from
+		for to < len(query) && query[to] != '&' && query[to] != ';' && query[to] != '#' {
+			to++
 		}
 		pair := query[from:to]
 		clean := r.pair(pair, run)
@@ -53,12 +53,13 @@ func (r *Redactor) pair(pair string, run bool) string {
 	if value == "" || IsMarker(value) {
 		return pair
 	}
-	plainName, nameErr := url.QueryUnescape(name)
-	plainValue, valueErr := url.QueryUnescape(value)
+	plainName, nameErr := unescaped(name)
+	plainValue, valueErr := unescaped(value)
 	if valueErr != nil {
 		plainValue = value
 	}
 	switch {
+	case isUsual(name):
 	case nameErr != nil:
 		return name + "=" + r.hash(value) // nobody knows what it is
 	case strings.EqualFold(plainName, "command"), run && (strings.EqualFold(plainName, "cmd") || strings.EqualFold(plainName, "args")):
@@ -73,6 +74,25 @@ func (r *Redactor) pair(pair string, run bool) string {
 		return name + "=" + url.QueryEscape(clean)
 	}
 	return pair
+}
+
+// unescaped is url.QueryUnescape, which most texts are as they are.
+func unescaped(s string) (string, error) {
+	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
+		return s, nil
+	}
+	return url.QueryUnescape(s)
+}
+
+// isUsual reports whether a parameter is one of those that clients of Kubernetes send with
+// every second request, and that namesParameter knows for harmless.
+func isUsual(name string) bool {
+	switch name {
+	case "allowWatchBookmarks", "container", "fieldManager", "fieldSelector", "fieldValidation", "labelSelector", "limit",
+		"resourceVersion", "resourceVersionMatch", "timeout", "timeoutSeconds", "watch":
+		return true
+	}
+	return false
 }
 
 // namesParameter reports whether a parameter of a query is named like a credential.
@@ -92,9 +112,15 @@ func namesParameter(name string) bool {
 
 // path redacts the path of a request URI: user information and tokens in a proxied one.
 func (r *Redactor) path(path string) string {
-	if !strings.Contains(path, "/proxy") && !strings.ContainsAny(path, "@%") && !strings.Contains(path, "eyJ") && !strings.Contains(path, "://") {
+	// A letter is looked for before the word that it stands in: it is rarer.
+	if (strings.IndexByte(path, 'x') < 0 || !strings.Contains(path, "/proxy")) && strings.IndexByte(path, '@') < 0 && strings.IndexByte(path, '%') < 0 &&
+		(strings.IndexByte(path, 'J') < 0 || !strings.Contains(path, "eyJ")) && (strings.IndexByte(path, ':') < 0 || !strings.Contains(path, "://")) {
 		return path
 	}
+	return r.segments(path)
+}
+
+func (r *Redactor) segments(path string) string {
 	segments := strings.Split(path, "/")
 	changed, proxied := false, false
 	for i, segment := range segments {

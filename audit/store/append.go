@@ -38,16 +38,23 @@ func (s *Store) Append(ctx context.Context, events []*audit.Event) error {
 		r.free()
 		return err
 	}
+	err := s.put(ctx, r)
+	r.free()
+	return err
+}
+
+// put hands records on to be written, and waits until they are. Nobody else holds the
+// request then.
+func (s *Store) put(ctx context.Context, r *request) error {
 	err := s.queue.put(r, s.options.Overflow == Block)
 	if err == nil {
 		var gaveUp bool
 		if err, gaveUp = s.queue.wait(ctx, r); gaveUp {
-			s.lose(len(events))
+			s.lose(len(r.rows))
 		}
 	} else if errors.Is(err, ErrDropped) {
-		err = s.lose(len(events))
+		err = s.lose(len(r.rows))
 	}
-	r.free()
 	if err != nil {
 		return fmt.Errorf("append audit events: %w", err)
 	}
@@ -56,25 +63,34 @@ func (s *Store) Append(ctx context.Context, events []*audit.Event) error {
 
 // encode makes the records.
 func (r *request) encode(seed maphash.Seed, events []*audit.Event) error {
-	r.bytes, r.rows, r.state = r.bytes[:0], r.rows[:0], waiting
+	r.empty()
 	for _, e := range events {
-		start := len(r.bytes)
-		r.bytes = append(r.bytes, 0, 0, 0, 0)
-		var identity int
-		r.bytes, identity = wal.Encode(r.bytes, e)
-		record := r.bytes[start+wal.RecordHeader:]
-		if len(record) > MaxEvent {
-			return fmt.Errorf("append audit events: event %.64q has %d bytes, at most %d are possible: %w", e.ID, len(record), MaxEvent, ErrTooLarge)
+		if err := r.add(seed, e, wal.Encode); err != nil {
+			return fmt.Errorf("append audit events: %w", err)
 		}
 		if len(r.bytes) > wal.MaxFrame {
 			return fmt.Errorf("append audit events: %d events have more than %d bytes together: %w", len(events), wal.MaxFrame, ErrTooLarge)
 		}
-		binary.LittleEndian.PutUint32(r.bytes[start:], uint32(len(record)))
-		r.rows = append(r.rows, entry{
-			at: e.Time.UnixMicro(), hash: maphash.Bytes(seed, record[:identity]),
-			start: uint32(start + wal.RecordHeader), length: uint32(len(record)), identity: uint32(identity),
-		})
 	}
+	return nil
+}
+
+func (r *request) empty() { r.bytes, r.rows, r.state = r.bytes[:0], r.rows[:0], waiting }
+
+// add makes the record of one event more; after an error there is none.
+func (r *request) add(seed maphash.Seed, e *audit.Event, encode func(to []byte, e *audit.Event) ([]byte, int)) error {
+	start := len(r.bytes)
+	bytes, identity := encode(append(r.bytes, 0, 0, 0, 0), e)
+	record := bytes[start+wal.RecordHeader:]
+	if len(record) > MaxEvent {
+		return fmt.Errorf("event %.64q has %d bytes, at most %d are possible: %w", e.ID, len(record), MaxEvent, ErrTooLarge)
+	}
+	r.bytes = bytes
+	binary.LittleEndian.PutUint32(bytes[start:], uint32(len(record)))
+	r.rows = append(r.rows, entry{
+		at: e.Time.UnixMicro(), hash: maphash.Bytes(seed, record[:identity]),
+		start: uint32(start + wal.RecordHeader), length: uint32(len(record)), identity: uint32(identity),
+	})
 	return nil
 }
 

@@ -148,7 +148,7 @@ func (s *Store) startPart() error {
 		}
 		if err == nil {
 			s.nextPart++
-			s.open = newPart(sequence, w)
+			s.open = newPart(sequence, w, s.lastEvents)
 			s.open.born = s.options.Clock.Now()
 			s.mu.Lock()
 			s.parts = append(s.parts, s.open)
@@ -192,7 +192,7 @@ func (s *Store) writeGroup(group []*request) error {
 		}
 	}
 	s.fresh = added
-	if len(added) > 0 {
+	if len(added) > 0 && !s.options.Unlogged {
 		before := p.file.Size()
 		err := p.file.Write(wal.Events, bytes[start:])
 		if err == nil && s.options.SyncEvery == 0 {
@@ -277,7 +277,7 @@ func (s *Store) roll() error {
 		s.fail(fmt.Errorf("close write-ahead log: %w", err))
 		return s.failure()
 	}
-	s.open = nil
+	s.open, s.lastEvents = nil, p.events
 	s.mu.Lock()
 	p.closed = true
 	s.mu.Unlock()

@@ -111,7 +111,7 @@ func TestFullDiskDrops(t *testing.T) {
 	dir := t.TempDir() + "/s"
 	d := &disk{dir: dir}
 	s := mustOpen(t, dir, Options{Overflow: Drop, create: d.create})
-	d.limit.Store(used(dir) + 8000)
+	d.limit.Store(used(dir) + 9000) // three groups, and a gap
 	kept, dropped := 0, 0
 	for ; dropped < 30; kept += 10 {
 		err := s.Append(t.Context(), samples(kept, kept+10))

@@ -19,6 +19,10 @@
 // sorted and without duplicates. A third, the keeper, deletes what is too old or too much
 // and makes large segments of neighbours that are small, by copying where that can be.
 //
+// An import, which can read its events again, has no use for the log: with
+// Options.Unlogged they are in memory until they are sealed, and a Batch encodes each as
+// it comes.
+//
 // # What is where
 //
 //	lock             held by the process that writes
@@ -37,7 +41,8 @@
 //     same (audit.Same) are one. In the write-ahead log that is seen before they are
 //     acknowledged; one that comes after its twin was sealed is found twice by nobody, as
 //     readers merge them, and is dropped when its part is sealed. There is no window: a
-//     duplicate is known as long as the event is kept.
+//     duplicate is known as long as the event is kept. Unlogged, an event is safe when Seal
+//     has returned; appended again after a kill, it is there once all the same.
 //   - The order of a seal is: segment, its link, gaps, manifest, head of the chain,
 //     catalog, and then the part is removed. Until the manifest has the segment its events
 //     are those of the part, and what else was written is thrown away at the next Open.

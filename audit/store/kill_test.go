@@ -21,7 +21,11 @@ import (
 // TestMain is the test, or the process that is killed by it.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("GATEHOUSE_TEST_STORE"); dir != "" {
-		if err := victim(dir, os.Getenv("GATEHOUSE_TEST_FROM"), os.Getenv("GATEHOUSE_TEST_CRASH")); err != nil {
+		die := victim
+		if os.Getenv("GATEHOUSE_TEST_IMPORT") != "" {
+			die = victimImport
+		}
+		if err := die(dir, os.Getenv("GATEHOUSE_TEST_FROM"), os.Getenv("GATEHOUSE_TEST_CRASH")); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -49,19 +53,7 @@ func victim(dir, from, crash string) error {
 	if first%2 == 1 {
 		options.joinEvents = 200 // segments are joined as they are
 	}
-	step, after, _ := strings.Cut(crash, ":")
-	count, _ := strconv.Atoi(after)
-	var mu sync.Mutex
-	options.crash = func(at string) {
-		mu.Lock()
-		defer mu.Unlock()
-		if at == step {
-			if count--; count < 0 {
-				syscall.Kill(os.Getpid(), syscall.SIGKILL)
-				select {}
-			}
-		}
-	}
+	options.crash = dyingAt(crash)
 	s, err := Open(dir, options)
 	if err != nil {
 		return err
@@ -92,6 +84,23 @@ func victim(dir, from, crash string) error {
 		}
 	}()
 	return <-failed
+}
+
+// dyingAt kills the process at a step, STEP:TIMES, after so many times.
+func dyingAt(crash string) func(step string) {
+	step, after, _ := strings.Cut(crash, ":")
+	count, _ := strconv.Atoi(after)
+	var mu sync.Mutex
+	return func(at string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if at == step {
+			if count--; count < 0 {
+				syscall.Kill(os.Getpid(), syscall.SIGKILL)
+				select {}
+			}
+		}
+	}
 }
 
 // steps are where a process dies in the second half of the kills, between one action and

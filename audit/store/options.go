@@ -74,6 +74,12 @@ type Options struct {
 	// namespace in Requests. Default: 256.
 	MaxNames int
 
+	// Unlogged says that events are in memory alone until they are sealed: a process that
+	// dies loses those that are not, and Seal says when none is left. It is for somebody
+	// who still has all of them and appends them again then, as an import does that reads
+	// files: what has been sealed is kept once. Gaps are logged all the same.
+	Unlogged bool
+
 	// Publish says that a bucket.Publisher follows the store: what it has not copied yet
 	// is neither deleted nor put into one segment with what it has, and nothing is until
 	// it has said how far it is.

@@ -52,8 +52,9 @@ const (
 	largestChunk  = 1 << 20
 )
 
-func newPart(sequence uint64, file *wal.Writer) *part {
-	return &part{sequence: sequence, file: file, seen: map[uint64]place{}}
+// newPart makes a part that will have so many events, or more.
+func newPart(sequence uint64, file *wal.Writer, events int) *part {
+	return &part{sequence: sequence, file: file, seen: make(map[uint64]place, events)}
 }
 
 // has reports whether the same event is in the part already.

@@ -129,7 +129,7 @@ func (r *Reader) follow() error {
 			if err != nil {
 				return fmt.Errorf("read write-ahead log: %w", err)
 			}
-			f = &followed{part: newPart(n, nil), file: file}
+			f = &followed{part: newPart(n, nil, 0), file: file}
 			r.parts[n] = f
 		}
 		if err := f.read(r.seed); err != nil {

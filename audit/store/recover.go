@@ -76,7 +76,7 @@ func loadPart(path string, n uint64, seed maphash.Seed) (*part, *wal.Content, er
 	if err != nil {
 		return nil, nil, err
 	}
-	p := newPart(n, nil)
+	p := newPart(n, nil, 0)
 	if err := p.add(content.Frames, seed, true); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -55,6 +55,7 @@ func (s *Store) seal(ctx context.Context, p *part) error {
 	if err == nil {
 		err = s.commitChange(c, func() {
 			s.gapList = gaps
+			s.parts[0] = nil // the list would keep it in memory
 			s.parts = s.parts[1:]
 		})
 	}

@@ -33,6 +33,7 @@ type Store struct {
 	open        *part   // what is written to; the last of parts, or nil
 	closed      []*part // those before it, for finding duplicates
 	nextPart    uint64
+	lastEvents  int   // of the part that was closed last: the next has about as many
 	fresh       []row // of the group that is being written
 	freshHashes []uint64
 

@@ -11,12 +11,14 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"text/tabwriter"
 	"time"
+	"unsafe"
 
 	"github.com/spf13/cobra"
 	"gocloud.dev/blob"
@@ -30,11 +32,12 @@ import (
 	"github.com/gatehouse-io/gatehouse/audit/store"
 )
 
-// How much is handed to the store at once, and how much is kept aside of one import.
 const (
-	importEvents = 4096
-	importBytes  = 8 << 20
-	mostAside    = 16 << 20
+	// importBytes is how much is handed to the store at once, but for an event: what a
+	// processor's cache holds, and what fills the store's memory of 1 MiB pieces well.
+	importBytes = 120 << 10
+	// mostAside is how much is kept aside of one import.
+	mostAside = 16 << 20
 )
 
 // clusterAnnotation says which cluster an imported event is of.
@@ -179,13 +182,12 @@ type auditImport struct {
 	store    *store.Store
 	bucket   *blob.Bucket // nil for a folder
 	keys     string       // folder of the redaction key; that of the store where it is empty
-	redactor *redact.Redactor
+	redactor *redact.Series
 	aside    asideFile
 	summary  importSummary
 
-	batch []*audit.Event
-	bytes int
-	names map[string]map[string]string // annotations with the cluster, by decision and reason
+	batch *store.Batch
+	names map[unsafe.Pointer]named // annotations with the cluster, by what they were
 
 	// For the bar.
 	read, total, events atomic.Int64
@@ -212,8 +214,10 @@ func (i *auditImport) run(ctx context.Context, paths []string, dir string, stder
 	// An import makes much garbage and keeps little: a collector that waits for twice
 	// what is kept would take several times the memory.
 	debug.SetMemoryLimit(importMemory)
-	i.redactor = redact.New(redact.Options{Key: key})
-	i.store, err = store.Open(dir, store.Options{SyncEvery: store.DefaultSyncEvery, Publish: i.bucket != nil})
+	i.redactor = redact.New(redact.Options{Key: key}).Series()
+	// What is read can be read again: an event counts when it is sealed, and a process that
+	// is killed leaves an import that is to be run once more.
+	i.store, err = store.Open(dir, store.Options{SyncEvery: store.DefaultSyncEvery, Unlogged: true, Publish: i.bucket != nil})
 	if _, inUse := errors.AsType[*store.InUseError](err); inUse {
 		return coded(exitUnreadable, &hintError{problem: err.Error(), hint: "import into a folder of its own, or stop what has it open"})
 	} else if err != nil {
@@ -228,6 +232,7 @@ func (i *auditImport) run(ctx context.Context, paths []string, dir string, stder
 	if i.aside.dir == "" {
 		i.aside.dir = filepath.Join(dir, "aside")
 	}
+	i.batch = i.store.Batch()
 	before := i.store.Stats().Events
 	i.measure(files)
 	done := progressBar(stderr, &i.read, &i.total, &i.events)
@@ -330,7 +335,7 @@ func (i *auditImport) all(ctx context.Context, files []string) error {
 }
 
 // importMemory is where the garbage collector works harder, in bytes.
-const importMemory = 160 << 20
+const importMemory = 152 << 20
 
 // counted counts what is read, for the bar.
 type counted struct {
@@ -359,7 +364,7 @@ func (i *auditImport) file(ctx context.Context, in io.Reader, name string) error
 		missing, last = 0, next
 	}
 	defer func() { gap(last) }()
-	for e, problem := range format.Read(counted{in, &i.read}, name, format.Options{Format: i.format}) {
+	for e, problem := range format.Read(counted{in, &i.read}, name, format.Options{Format: i.format, Reuse: true}) {
 		if err := ctx.Err(); err != nil {
 			return coded(exitInternal, errors.Join(i.flush(context.WithoutCancel(ctx)), errors.New("the import was broken off; run it again to go on")))
 		}
@@ -375,10 +380,11 @@ func (i *auditImport) file(ctx context.Context, in io.Reader, name string) error
 		gap(e.Time)
 		i.redactor.Event(e)
 		i.ofCluster(e)
-		i.batch = append(i.batch, e)
-		i.bytes += 512 + len(e.URI) + len(e.Request) + len(e.Response)
+		if err := i.add(e); err != nil {
+			return err
+		}
 		i.events.Add(1)
-		if len(i.batch) >= importEvents || i.bytes >= importBytes {
+		if i.batch.Bytes() >= importBytes {
 			if err := i.flush(ctx); err != nil {
 				return err
 			}
@@ -387,63 +393,51 @@ func (i *auditImport) file(ctx context.Context, in io.Reader, name string) error
 	return nil
 }
 
+// named are annotations, and the same with the cluster's.
+type named struct{ was, is map[string]string }
+
 // ofCluster says of which cluster an event is. Events share annotations, and go on to.
 func (i *auditImport) ofCluster(e *audit.Event) {
 	if i.cluster == "" {
 		return
 	}
-	key := ""
-	if len(e.Annotations) <= 2 {
-		key = fmt.Sprint(e.Annotations) // sorted by key
-		if m, ok := i.names[key]; ok {
-			e.Annotations = m
-			return
+	key := reflect.ValueOf(e.Annotations).UnsafePointer()
+	known, ok := i.names[key]
+	if !ok {
+		m := maps.Clone(e.Annotations)
+		if m == nil {
+			m = map[string]string{}
 		}
-	}
-	m := maps.Clone(e.Annotations)
-	if m == nil {
-		m = map[string]string{}
-	}
-	m[clusterAnnotation] = i.cluster
-	if e.Annotations = m; key != "" {
+		m[clusterAnnotation] = i.cluster
 		const most = 4096
 		if i.names == nil || len(i.names) >= most {
-			i.names = map[string]map[string]string{}
+			i.names = map[unsafe.Pointer]named{}
 		}
-		i.names[key] = m
+		known = named{e.Annotations, m}
+		i.names[key] = known
 	}
+	e.Annotations = known.is
+}
+
+// add hands an event to the batch. Where it is too large, its bodies go.
+func (i *auditImport) add(e *audit.Event) error {
+	err := i.batch.Add(e)
+	if errors.Is(err, store.ErrTooLarge) {
+		e.Request, e.Response, e.Truncated = nil, nil, true
+		e.Unknown = append(slices.Clone(e.Unknown), audit.UnknownBody)
+		err = i.batch.Add(e)
+	}
+	return coded(exitInternal, err)
 }
 
 // flush hands what was read to the store.
 func (i *auditImport) flush(ctx context.Context) error {
-	if len(i.batch) == 0 {
-		return nil
+	events := int64(i.batch.Len())
+	err := i.batch.Append(ctx)
+	if err == nil {
+		i.summary.Events += events
 	}
-	err := i.store.Append(ctx, i.batch)
-	if errors.Is(err, store.ErrTooLarge) {
-		err = i.oneByOne(ctx)
-	} else if err == nil {
-		i.summary.Events += int64(len(i.batch))
-	}
-	i.batch, i.bytes = make([]*audit.Event, 0, importEvents), 0 // the store may hold the list
 	return coded(exitInternal, err)
-}
-
-// oneByOne keeps events of which one is too large: its bodies go.
-func (i *auditImport) oneByOne(ctx context.Context) error {
-	for _, e := range i.batch {
-		err := i.store.Append(ctx, []*audit.Event{e})
-		if errors.Is(err, store.ErrTooLarge) {
-			e.Request, e.Response, e.Truncated = nil, nil, true
-			e.Unknown = append(slices.Clone(e.Unknown), audit.UnknownBody)
-			err = i.store.Append(ctx, []*audit.Event{e})
-		}
-		if err != nil {
-			return err
-		}
-		i.summary.Events++
-	}
-	return nil
 }
 
 func (i *auditImport) problem(p *format.Problem) error {

@@ -13,6 +13,11 @@ func same(t *testing.T, data []byte) {
 	t.Helper()
 	var d Document
 	err := d.Parse(data)
+	at := Space(data, 0)
+	end, ok := Skip(data, at, 0)
+	if ok = ok && Space(data, end) == len(data); ok != (err == nil) {
+		t.Fatalf("%.200q: Parse says %v, and Skip %v", data, err, ok)
+	}
 	if valid := json.Valid(data); (err == nil) != valid {
 		t.Fatalf("%.200q: %v, and encoding/json says valid=%v", data, err, valid)
 	}

@@ -1,9 +1,11 @@
 package jsondoc
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -203,6 +205,9 @@ func (d *Document) link(parent, last, child int) {
 // str reads the string that begins with the quote at i.
 func str(data []byte, i int) (end int, escaped bool, fault string) {
 	for i++; i < len(data); i++ {
+		if i = ordinary(data, i); i >= len(data) {
+			break
+		}
 		switch c := data[i]; {
 		case c == '"':
 			return i + 1, escaped, ""
@@ -238,6 +243,24 @@ func str(data []byte, i int) (end int, escaped bool, fault string) {
 		}
 	}
 	return i, escaped, faultEnd
+}
+
+// ordinary passes over the bytes of a string that stand for themselves, eight at a time:
+// to where it returns there is no quote, no backslash, no control character and nothing
+// beyond ASCII. Fewer than eight bytes from the end it may stop earlier.
+func ordinary(data []byte, i int) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= len(data); i += 8 {
+		w := binary.LittleEndian.Uint64(data[i:])
+		quote, backslash := w^('"'*ones), w^('\\'*ones)
+		// The top bit of a byte is set where the byte is special; bytes above the first such
+		// one may be wrong.
+		special := ((w-0x20*ones)&^w | (quote-ones)&^quote | (backslash-ones)&^backslash | w) & tops
+		if special != 0 {
+			return i + bits.TrailingZeros64(special)>>3
+		}
+	}
+	return i
 }
 
 func literal(data []byte, i int, word string) (int, string) {

@@ -10,6 +10,7 @@ type Decoder struct {
 	lists       map[string][]string
 	extras      map[string]map[string][]string
 	annotations map[string]map[string]string
+	room        []audit.Event // for the next events
 }
 
 // mostShared is how many lists or maps are remembered, before they are forgotten.
@@ -17,13 +18,21 @@ const mostShared = 4096
 
 // Decode is Decode of the package.
 func (d *Decoder) Decode(record string, bodies bool) (*audit.Event, error) {
-	e := new(audit.Event)
+	if len(d.room) == 0 {
+		d.room = make([]audit.Event, eventsAtOnce)
+	}
+	e := &d.room[0]
+	d.room = d.room[1:]
 	return e, decode(e, record, bodies, d)
 }
 
-func remember[V any](m *map[string]V, key string, v V) {
+// eventsAtOnce is how many events are made with one allocation; who keeps one of them
+// keeps all.
+const eventsAtOnce = 16
+
+func remember[K comparable, V any](m *map[K]V, key K, v V) {
 	if *m == nil || len(*m) >= mostShared {
-		*m = map[string]V{}
+		*m = map[K]V{}
 	}
 	(*m)[key] = v
 }

@@ -10,8 +10,8 @@
 //
 //	magic[4] length[4] crc32c[4] kind[1] payload[length-1]
 //
-// where the sum covers kind and payload, and the payload is compressed: a block of S2, or a
-// frame of zstd as earlier versions wrote it, which the kind tells. Numbers are
+// where the sum covers kind and payload. The payload is as it was given, or a block of S2
+// or a frame of zstd as earlier versions wrote it, which the kind tells. Numbers are
 // little-endian. A frame is written with one write; when that fails the file is cut
 // back, so that a frame is there whole or not at all.
 //

@@ -18,7 +18,9 @@ const version = 1
 // decoding; bodies come last, so that they can be left out (Decode). What is no UTF-8
 // becomes U+FFFD, as it does in a segment: an event is the same before it is sealed and
 // after.
-func Encode(to []byte, e *audit.Event) (record []byte, identity int) {
+func Encode(to []byte, e *audit.Event) (record []byte, identity int) { return encode(to, e, nil) }
+
+func encode(to []byte, e *audit.Event, known *Encoder) (record []byte, identity int) {
 	start := len(to)
 	to = append(to, version)
 	to = binary.AppendVarint(to, e.Time.UnixMicro())
@@ -41,22 +43,22 @@ func Encode(to []byte, e *audit.Event) (record []byte, identity int) {
 	to = appendWord(to, e.Level)
 	to = binary.AppendVarint(to, e.Received.UnixMicro()-e.Time.UnixMicro())
 	to = appendText(to, e.UID)
-	to = appendList(to, e.Groups)
-	to = appendExtra(to, e.Extra)
+	to = known.list(to, e.Groups)
+	to = known.extra(to, e.Extra)
 	to = appendText(to, e.AsUID)
-	to = appendList(to, e.AsGroups)
-	to = appendExtra(to, e.AsExtra)
+	to = known.list(to, e.AsGroups)
+	to = known.extra(to, e.AsExtra)
 	to = appendText(to, e.Constraint)
-	to = appendList(to, e.SourceIPs)
+	to = known.list(to, e.SourceIPs)
 	to = appendText(to, e.UserAgent)
 	to = appendText(to, e.ObjectUID)
 	to = appendText(to, e.ResourceVersion)
 	to = appendWord(to, e.Status)
 	to = appendWord(to, e.StatusReason)
 	to = appendText(to, e.Message)
-	to = appendAnnotations(to, e.Annotations)
+	to = known.annotations(to, e.Annotations)
 	to = appendWord(to, e.Source)
-	to = appendList(to, e.Unknown)
+	to = known.list(to, e.Unknown)
 	truncated := byte(0)
 	if e.Truncated {
 		truncated = 1
@@ -67,6 +69,9 @@ func Encode(to []byte, e *audit.Event) (record []byte, identity int) {
 }
 
 func appendText(to []byte, s string) []byte {
+	if s == "" {
+		return append(to, 0)
+	}
 	s = valid(s)
 	return append(binary.AppendUvarint(to, uint64(len(s))), s...)
 }

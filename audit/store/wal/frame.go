@@ -7,8 +7,6 @@ import (
 	"hash/crc32"
 	"os"
 	"slices"
-
-	"github.com/klauspost/compress/s2"
 )
 
 // Kind says what a frame holds.
@@ -21,9 +19,11 @@ const (
 	// Gap is a gap as JSON; one without an end goes on until the next of its reason.
 	Gap Kind = 2
 
-	// packed is set in the kind of a frame whose payload is a block of S2. A writer under
-	// load makes a frame of one event or of a few, and zstd spends more on the tables of
-	// such a frame than on its content. A frame without it is one of zstd.
+	// plain is set in the kind of a frame whose payload is as it was given. A log lives for
+	// minutes, and compressing it would be a tenth of what an event costs.
+	plain Kind = 0x40
+	// packed is set in one whose payload is a block of S2, and neither in one of zstd, as
+	// earlier versions wrote them.
 	packed Kind = 0x80
 )
 
@@ -108,9 +108,9 @@ func (w *Writer) Write(kind Kind, payload []byte) error {
 		return fmt.Errorf("write write-ahead log: frame of %d bytes, at most %d are possible", len(payload), MaxFrame)
 	}
 	const body = frameHeader + 1
-	b := slices.Grow(w.scratch[:0], body+s2.MaxEncodedLen(len(payload)))
-	b = append(append(b, frameMagic...), 0, 0, 0, 0, 0, 0, 0, 0, byte(kind|packed))
-	b = b[:body+len(s2.Encode(b[body:cap(b)], payload))]
+	b := slices.Grow(w.scratch[:0], body+len(payload))
+	b = append(append(b, frameMagic...), 0, 0, 0, 0, 0, 0, 0, 0, byte(kind|plain))
+	b = append(b, payload...)
 	binary.LittleEndian.PutUint32(b[len(frameMagic):], uint32(len(b)-frameHeader))
 	binary.LittleEndian.PutUint32(b[len(frameMagic)+4:], crc32.Checksum(b[frameHeader:], castagnoli))
 	err := w.put(b)

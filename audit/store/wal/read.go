@@ -145,11 +145,17 @@ func next(data []byte, decoder *zstd.Decoder) (Frame, int, state) {
 	if err != nil {
 		return Frame{}, frameHeader + length, damaged
 	}
-	return Frame{Kind: Kind(body[0]) &^ packed, Payload: payload}, frameHeader + length, whole
+	return Frame{Kind: Kind(body[0]) &^ (packed | plain), Payload: payload}, frameHeader + length, whole
 }
 
 // unpack is the payload of a frame, which has MaxFrame bytes at most.
 func unpack(kind Kind, body []byte, decoder *zstd.Decoder) ([]byte, error) {
+	if kind&plain != 0 {
+		if len(body) > MaxFrame {
+			return nil, ErrFile
+		}
+		return body[:len(body):len(body)], nil
+	}
 	if kind&packed == 0 {
 		return decoder.DecodeAll(body, nil)
 	}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/gatehouse-io/gatehouse/audit"
@@ -146,6 +147,37 @@ func TestSharedIsTheSame(t *testing.T) {
 		}
 	}
 	if len(shared.lists) > mostShared || len(shared.extras) > mostShared || len(shared.annotations) > mostShared {
+		t.Error("what is remembered is not bounded")
+	}
+}
+
+// TestEncoderIsTheSame encodes events one after another that share lists and maps.
+func TestEncoderIsTheSame(t *testing.T) {
+	var known Encoder
+	r := rand.New(rand.NewPCG(1, 7))
+	var lists [][]string
+	var extras []map[string][]string
+	var notes []map[string]string
+	for i := range 40 {
+		list := []string{"system:authenticated", fmt.Sprint("g", i), "\xff"}
+		lists = append(lists, list, list[:2], list[1:], list[:0], nil)
+		extras = append(extras, map[string][]string{"a": list, fmt.Sprint("b", i): nil}, map[string][]string{}, nil)
+		notes = append(notes, map[string]string{audit.AnnotationDecision: "allow", "x": fmt.Sprint(i, "\xff")}, map[string]string{}, nil)
+	}
+	for i := range 3 * mostShared {
+		e := sample(i % 50)
+		e.Groups, e.AsGroups, e.SourceIPs, e.Unknown = lists[r.IntN(len(lists))], lists[r.IntN(len(lists))], lists[r.IntN(len(lists))], lists[r.IntN(len(lists))]
+		e.Extra, e.AsExtra, e.Annotations = extras[r.IntN(len(extras))], extras[r.IntN(len(extras))], notes[r.IntN(len(notes))]
+		if i%3 == 0 {
+			e.Groups, e.Annotations = []string{fmt.Sprint(i)}, map[string]string{"a": "b"}
+		}
+		want, wantIdentity := Encode(nil, e)
+		got, identity := known.Encode([]byte("before"), e)
+		if string(got) != "before"+string(want) || identity != wantIdentity {
+			t.Fatalf("event %d: %q, %d, want %q, %d", i, got, identity, want, wantIdentity)
+		}
+	}
+	if len(known.lists) > mostShared || len(known.maps) > mostShared {
 		t.Error("what is remembered is not bounded")
 	}
 }
@@ -292,7 +324,8 @@ func TestDamageCostsItselfAlone(t *testing.T) {
 
 // TestFramesOfZstd holds the form that earlier versions wrote, beside that of today, and
 // a frame that says it is larger than any.
-func TestFramesOfZstd(t *testing.T) {
+// TestCompressedFrames reads what earlier versions wrote.
+func TestCompressedFrames(t *testing.T) {
 	path, _ := written(t, 1)
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -309,11 +342,13 @@ func TestFramesOfZstd(t *testing.T) {
 	}
 	data = append(data, frame(Events|packed, binary.AppendUvarint(nil, MaxFrame+1))...)
 	data = append(data, frame(Events, z.EncodeAll(payload(7), nil))...)
+	data = append(data, frame(Events|packed, s2.Encode(nil, payload(8)))...)
+	data = append(data, frame(Events|plain, payload(9))...)
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c, err := ReadPath(path)
-	if err != nil || fmt.Sprint(numbers(t, c)) != "[0 7]" || len(c.Damaged) != 1 || c.Damaged[0].Before != 1 {
+	if err != nil || fmt.Sprint(numbers(t, c)) != "[0 7 8 9]" || len(c.Damaged) != 1 || c.Damaged[0].Before != 1 {
 		t.Errorf("%v %v, damaged %v", numbers(t, c), err, c.Damaged)
 	}
 }
