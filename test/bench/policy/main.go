@@ -48,7 +48,7 @@ func main() {
 	flag.StringVar(&o.oracle, "oracle", filepath.Join("test", "oracle"), "`folder` of the module that pins stock Kubernetes")
 	flag.StringVar(&o.page, "page", filepath.Join("docs", "performance.md"), "`document` to rewrite the section of; empty for none")
 	flag.StringVar(&o.only, "only", "", "measure one part alone, process, check or servers, and write no page")
-	flag.StringVar(&o.rows, "rows", "", "of the part in process, measure the rows whose title has this `text`, such as \"19 Gatekeeper constraints in Rego\"; writes no page")
+	flag.StringVar(&o.rows, "rows", "", "of one part, measure the rows whose title has this `text` alone, such as \"19 Gatekeeper constraints in Rego\", or \"gatehouse serve, 100 V\" at servers; writes no page")
 	flag.IntVar(&o.rounds, "rounds", 5, "how many turns each side has")
 	flag.IntVar(&o.each, "each", 200, "how many requests a turn in process has; fewer of many policies")
 	flag.IntVar(&o.creates, "creates", 600, "how many Pods a turn at a server creates")

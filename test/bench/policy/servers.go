@@ -35,12 +35,18 @@ func (o *options) servers(ctx context.Context) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "### Creation of Pods through API servers\n\n%d Pods a turn, %d at a time. Each line is of one server, that was asked without and with the policies in turns; the ratio is that of the medians. CPU is that of all programs of the server, webhooks included, for one Pod.\n\n", o.creates, o.clients)
 	fmt.Fprint(&b, "| server | p99 with / without | target | CPU without | CPU with | p50 without | p50 with | p99 without | p99 with |\n|---|--:|---|--:|--:|--:|--:|--:|--:|\n")
-	for name, run := range []func(context.Context, string, *strings.Builder) error{o.atStock, o.atServe} {
-		dir := filepath.Join(root, fmt.Sprint(name))
+	for _, server := range []struct {
+		name string
+		run  func(context.Context, string, *strings.Builder) error
+	}{{"stock", o.atStock}, {"gatehouse serve", o.atServe}} {
+		if o.rows != "" && !strings.HasPrefix(o.rows, server.name) {
+			continue
+		}
+		dir := filepath.Join(root, server.name)
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return "", err
 		}
-		if err := run(ctx, dir, &b); err != nil {
+		if err := server.run(ctx, dir, &b); err != nil {
 			return "", err
 		}
 	}
@@ -49,6 +55,9 @@ func (o *options) servers(ctx context.Context) (string, error) {
 
 // measure takes turns, and writes a row.
 func (o *options) measure(ctx context.Context, b *strings.Builder, s *side, c *caller, target bool, p phase) error {
+	if !strings.Contains(p.title, o.rows) {
+		return nil
+	}
 	var p50, p99, cpu [2][]float64
 	if err := p.without(ctx); err != nil {
 		return fmt.Errorf("%s: %w", p.title, err)
