@@ -186,6 +186,7 @@ func leanOpenAPI(v2 *common.Config, v3 *common.OpenAPIV3Config) (prepared func()
 		if !ok {
 			return "", nil, fmt.Errorf("name operation: %T is no route of a web service", route)
 		}
+		//lint:ignore SA1019 upstream's server sets it, and nothing else
 		return v2.GetOperationIDAndTags(of.Route)
 	}
 	v2.GetOperationIDAndTagsFromRoute, v3.GetOperationIDAndTagsFromRoute = named, named
