@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -59,9 +60,10 @@ func victimImport(dir, _, crash string) error {
 func TestKilledImports(t *testing.T) {
 	dir := t.TempDir() + "/s"
 	random := rand.New(rand.NewPCG(3, 4))
-	killed := 0
+	killed, fresh := 0, true
 	for run := range 100 {
-		command := exec.Command(os.Args[0], "-test.run=^$")
+		alive, kill := context.WithCancel(t.Context())
+		command := exec.CommandContext(alive, os.Args[0], "-test.run=^$")
 		crash := ""
 		if run%2 == 1 && run < 2*len(steps) {
 			crash = fmt.Sprintf("%s:%d", steps[run/2], random.IntN(3))
@@ -69,24 +71,22 @@ func TestKilledImports(t *testing.T) {
 		command.Env = append(os.Environ(), "GATEHOUSE_TEST_STORE="+dir, "GATEHOUSE_TEST_IMPORT=1", "GATEHOUSE_TEST_FROM=0", "GATEHOUSE_TEST_CRASH="+crash)
 		command.Stderr = os.Stderr
 		if run < 3*len(steps) {
-			time.AfterFunc(time.Duration(60+random.IntN(200))*time.Millisecond, func() {
-				if command.Process != nil {
-					command.Process.Kill()
-				}
-			})
+			time.AfterFunc(time.Duration(60+random.IntN(200))*time.Millisecond, kill)
 		}
 		out, err := command.Output()
-		if err != nil && !strings.Contains(err.Error(), "killed") {
+		kill()
+		if err != nil && !strings.Contains(err.Error(), "killed") && !errors.Is(err, context.Canceled) {
 			t.Fatalf("run %d: %v", run, err)
 		} else if err != nil {
 			killed++
 		}
 		r, err := OpenReader(dir)
-		if err != nil && run == 0 {
+		if err != nil && fresh {
 			continue // it was killed before there was a store
 		} else if err != nil {
 			t.Fatal(err)
 		}
+		fresh = false
 		once(t, r, nil)
 		found := map[string]bool{}
 		for e, err := range r.Scan(t.Context(), audit.Scan{}) {
@@ -118,6 +118,7 @@ func TestKilledImports(t *testing.T) {
 		if err := os.RemoveAll(dir); err != nil {
 			t.Fatal(err)
 		}
+		fresh = true
 	}
 	t.Error("no import was ever done")
 }
