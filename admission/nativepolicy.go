@@ -52,18 +52,13 @@ func (n *NativePolicies) Around(handler admission.Interface, name string) admiss
 	switch name {
 	case validating.PluginName:
 		if v, ok := handler.(admission.ValidationInterface); ok {
-			around := &nativeValidation{ValidationInterface: v, around: n}
-			// Policies that lie in files the plugin alone has read.
 			plugin, ok := handler.(*validating.Plugin)
-			around.may = ok && plugin.GetStaticManifestsDir() == ""
-			return around
+			return &nativeValidation{v, shortcut{around: n, may: ok && plugin.GetStaticManifestsDir() == ""}}
 		}
 	case mutating.PluginName:
 		if m, ok := handler.(admission.MutationInterface); ok {
-			around := &nativeMutation{MutationInterface: m, around: n}
 			plugin, ok := handler.(*mutating.Plugin)
-			around.may = ok && plugin.GetStaticManifestsDir() == ""
-			return around
+			return &nativeMutation{m, shortcut{around: n, may: ok && plugin.GetStaticManifestsDir() == ""}}
 		}
 	}
 	return handler
@@ -75,32 +70,40 @@ func (n *NativePolicies) request(a admission.Attributes, o admission.ObjectInter
 	return r
 }
 
-// current is the policies that may be asked instead of a plugin; nil for none.
-func (n *NativePolicies) current(ctx context.Context) *policy.Set {
-	if n.Current == nil || gate.RecorderFrom(ctx) != nil {
-		return nil // a trace is of all that a request goes through
-	}
-	return n.Current()
-}
-
 // shortcut says when a plugin may be left out.
 type shortcut struct {
-	// may says that the engine knows every policy that the plugin can know.
+	around *NativePolicies
+	// may says that the engine knows every policy that the plugin can know: those that
+	// lie in files the plugin alone has read.
 	may bool
 	// ready is set once the plugin has let a request pass that it judges: until it has
 	// read its policies it refuses those.
 	ready atomic.Bool
 }
 
-// judges reports whether the plugin asks its policies about a resource at all.
-func (n *NativePolicies) judges(a admission.Attributes) bool {
+// policies are those that may be asked instead of the plugin; nil for none.
+func (s *shortcut) policies(ctx context.Context) *policy.Set {
+	n := s.around
+	if !s.may || !s.ready.Load() || n.Current == nil || gate.RecorderFrom(ctx) != nil {
+		return nil // a trace is of all that a request goes through
+	}
+	return n.Current()
+}
+
+// answered notes what the plugin has said of a request.
+func (s *shortcut) answered(a admission.Attributes, err error) {
+	if err != nil || s.ready.Load() {
+		return
+	}
+	// Of other resources the plugin asks its policies nothing.
 	resource := a.GetResource().GroupResource()
-	return !n.Policy.excluded[resource] && !Exempt(resource)
+	if !s.around.Policy.excluded[resource] && !Exempt(resource) {
+		s.ready.Store(true)
+	}
 }
 
 type nativeMutation struct {
 	admission.MutationInterface
-	around *NativePolicies
 	shortcut
 }
 
@@ -114,35 +117,26 @@ func (m *nativeMutation) Admit(ctx context.Context, a admission.Attributes, o ad
 			set.Mutate(ctx, m.around.request(a, o))
 		}
 	}
-	if m.may && m.ready.Load() {
-		if set := m.around.current(ctx); set != nil && !set.Mutates(ctx, m.around.request(a, o)) {
-			return nil
-		}
+	if set := m.policies(ctx); set != nil && !set.Mutates(ctx, m.around.request(a, o)) {
+		return nil
 	}
 	err := m.MutationInterface.Admit(ctx, a, o)
-	if err == nil && !m.ready.Load() && m.around.judges(a) {
-		m.ready.Store(true)
-	}
+	m.answered(a, err)
 	return err
 }
 
 type nativeValidation struct {
 	admission.ValidationInterface
-	around *NativePolicies
 	shortcut
 }
 
 // Validate implements admission.ValidationInterface.
 func (v *nativeValidation) Validate(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
-	if v.may && v.ready.Load() {
-		if set := v.around.current(ctx); set != nil && cel.Holds(ctx, set, v.around.request(a, o)) {
-			return nil
-		}
+	if set := v.policies(ctx); set != nil && cel.Holds(ctx, set, v.around.request(a, o)) {
+		return nil
 	}
 	err := v.ask(ctx, a, o)
-	if err == nil && !v.ready.Load() && v.around.judges(a) {
-		v.ready.Store(true)
-	}
+	v.answered(a, err)
 	return err
 }
 

@@ -21,8 +21,8 @@ import (
 )
 
 // inProcess makes clients of an embedded etcd that call it instead of connecting to
-// it: no TLS, no HTTP/2 and no copy of what is sent, and none of the buffers and
-// goroutines that some eighty connections hold. Calls are let in until shut.
+// it: no TLS and no HTTP/2, and none of the buffers and goroutines that some seventy
+// connections hold. Calls are let in until shut.
 type inProcess struct {
 	server *etcdserver.EtcdServer
 	calls  sync.RWMutex // held for reading by each call, for writing to shut
