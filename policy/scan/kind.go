@@ -279,8 +279,12 @@ func (k *kind) judgeChanged(ctx context.Context) (rested <-chan time.Time, err e
 		if left := k.rests.left(k.opts.Clock.Now()); left > 0 && k.changed.len() < mostQueued {
 			return k.opts.Clock.After(left), nil
 		}
+		began := k.opts.Clock.Now()
 		o, err := k.content(k.changed.take())
 		if err == nil {
+			// This takes as long as judging by a few policies does.
+			read := k.opts.Clock.Now()
+			k.rests.pay(read, read.Sub(began), changedShare)
 			err = k.look(ctx, o, nil, changedShare)
 		}
 		if err != nil {

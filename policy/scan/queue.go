@@ -61,7 +61,7 @@ type rests struct {
 	until time.Time // when what was judged has been paid for
 }
 
-// least is what is waited for: below that a timer costs more than it gives.
+// leastRest is what is waited for: below that a timer costs more than it gives.
 const leastRest = 2 * time.Millisecond
 
 // pay notes that judging took so long, of a share.
