@@ -2,6 +2,7 @@ package gates
 
 import (
 	"context"
+	"fmt"
 	"os/exec"
 	"slices"
 	"strings"
@@ -132,12 +133,18 @@ func TestPolicyReports(t *testing.T) {
 		if err != nil {
 			t.Skip("there is no kubectl")
 		}
-		run := func(args ...string) string {
-			out, err := exec.Command(kubectl, append([]string{"--kubeconfig", s.Kubeconfig()}, args...)...).CombinedOutput()
-			if err != nil {
-				t.Fatalf("kubectl %v: %v\n%s", args, err, out)
-			}
-			return string(out)
+		run := func(args ...string) (out string) {
+			// Upstream looks once a second for what there is to explain of a
+			// CustomResourceDefinition: this may be the server's first.
+			server.Eventually(t, patience, func(ctx context.Context) error {
+				told, err := exec.CommandContext(ctx, kubectl, append([]string{"--kubeconfig", s.Kubeconfig()}, args...)...).CombinedOutput()
+				if err != nil {
+					return fmt.Errorf("kubectl %v: %w\n%s", args, err, told)
+				}
+				out = string(told)
+				return nil
+			})
+			return out
 		}
 		if got := strings.Fields(run("get", "policyreport", "-n", ns)); !slices.Equal(got[:9], []string{"NAME", "KIND", "OBJECT", "PASS", "FAIL", "WARN", "ERROR", "SKIP", "AGE"}) ||
 			!slices.Equal(got[9:17], []string{string(bad.UID), "ConfigMap", "bad", "0", "1", "0", "0", "0"}) {
