@@ -23,9 +23,9 @@ type Read struct {
 	// Fields lead to the part, each a name as JSON has it, a key of a map, or Each;
 	// none is the whole.
 	Fields []string
-	// Shape says that the values below do not count, only whether the part is there,
-	// whether it is null or empty, of which type it is, and how many elements or which
-	// keys it has. Of what has neither elements nor keys the value itself counts.
+	// Shape says that the values do not count, only whether the part is there, of which
+	// type it is, whether it is null or the zero value of its type, and how many
+	// elements or which keys it has.
 	Shape bool
 }
 
