@@ -94,7 +94,7 @@ func checkIndex(t *testing.T, r *rand.Rand, requests int) {
 			cluster["shop"] = pick(r, []map[string]string{{"env": "prod"}, {"env": "infra"}, nil})
 		}
 		request := randomRequest(r, cluster)
-		var want []Validator
+		var want []*judge
 		for _, v := range s.validators.all {
 			if scan(t, v, request) {
 				want = append(want, v)
@@ -145,7 +145,7 @@ func scan(t *testing.T, p Policy, r *Request) bool {
 	return false
 }
 
-func sourcesOf(all []Validator) (names []string) {
+func sourcesOf(all []*judge) (names []string) {
 	for _, v := range all {
 		names = append(names, v.Source().Name)
 	}

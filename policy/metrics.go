@@ -104,6 +104,21 @@ func (s *Set) meter(p Policy, r *Request) *meter {
 	return s.meters[p]
 }
 
+// meterFor is meter for a validator.
+func (j *judge) meterFor(r *Request) *meter {
+	if r.Background {
+		return nil
+	}
+	return j.meter
+}
+
+// countKnown counts a policy that was not evaluated, since it is known what comes of it.
+func (m *meter) countKnown() {
+	if m != nil {
+		m.results[passed].Inc()
+	}
+}
+
 func (m *meter) count(what result, took time.Duration) {
 	if m == nil {
 		return

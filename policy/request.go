@@ -51,6 +51,9 @@ type Request struct {
 	object   converted
 	old      converted
 
+	// unsettled says that what is said of the request hangs on more than what is Read.
+	unsettled bool
+
 	namespace    *corev1.Namespace
 	namespaceErr error
 	asked        bool
@@ -112,6 +115,10 @@ func (r *Request) content(c *converted, get func() runtime.Object) (*unstructure
 	}
 	return c.object, c.err
 }
+
+// Unsettle says that what the policy that is being asked says of the request is not only
+// made of what it Reads.
+func (r *Request) Unsettle() { r.unsettled = true }
 
 // Namespace is the one the request is in; nil for what is in none. For a Namespace
 // it is the object itself, or, when it is deleted, what is there.

@@ -240,7 +240,8 @@ func mutate(ctx context.Context, m Mutator, r *Request) (after *unstructured.Uns
 	return m.Mutate(ctx, r)
 }
 
-// Validate asks every validator that matches.
+// Validate asks every validator that matches. One that had nothing to say of a request
+// that was equal in all it reads is not asked again, unless somebody wants a trace.
 func (s *Set) Validate(ctx context.Context, r *Request) *Outcome {
 	matching := s.validators.matching(ctx, r)
 	if len(matching) == 0 {
@@ -250,43 +251,63 @@ func (s *Set) Validate(ctx context.Context, r *Request) *Outcome {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.MaxTime)
 	defer cancel()
 	recorder := gate.RecorderFrom(ctx)
+	var recalled *recollection
+	if recorder == nil {
+		recalled = s.memory.recall(ctx, r)
+	}
 
+	asking := make([]*judge, 0, len(matching))
 	var batches map[any][]Validator
-	for _, v := range matching {
-		if b, ok := v.(Batcher); ok {
+	for _, j := range matching {
+		if recalled.known(j) {
+			j.meterFor(r).countKnown()
+			continue
+		}
+		asking = append(asking, j)
+		if b, ok := j.Validator.(Batcher); ok {
 			if batches == nil {
 				batches = map[any][]Validator{}
 			}
-			batches[b.Batch()] = append(batches[b.Batch()], v)
+			batches[b.Batch()] = append(batches[b.Batch()], j.Validator)
 		}
 	}
 	var answered map[Validator][]Result
-	for _, v := range matching {
+	var unsettled map[any]bool // batches
+	for _, j := range asking {
+		v := j.Validator
 		began := s.opts.Now()
+		r.unsettled = false
 		var results []Result
 		if b, ok := v.(Batcher); !ok {
 			results = one(ctx, v, r)
 		} else if given, ok := answered[v]; ok {
 			results = given
+			r.unsettled = unsettled[b.Batch()]
 		} else {
 			together := batches[b.Batch()]
 			if answered == nil {
-				answered = make(map[Validator][]Result, len(matching))
+				answered, unsettled = make(map[Validator][]Result, len(matching)), map[any]bool{}
 			}
 			for i, given := range several(ctx, b, r, together) {
 				answered[together[i]] = given
 			}
 			results = answered[v]
+			unsettled[b.Batch()] = r.unsettled
 		}
 		took := s.opts.Now().Sub(began)
-		if recorder != nil && len(results) == 0 {
-			recorder.Record(gate.Step{Gate: Gate, Part: Part, Opinion: gate.NoOpinion, Reason: NothingWrong, Sources: []gate.Source{v.Source()}, Took: took})
+		if len(results) == 0 {
+			if !r.unsettled {
+				recalled.learn(j)
+			}
+			if recorder != nil {
+				recorder.Record(gate.Step{Gate: Gate, Part: Part, Opinion: gate.NoOpinion, Reason: NothingWrong, Sources: []gate.Source{v.Source()}, Took: took})
+			}
 		}
 		before := out.tally()
 		for i := range results {
 			s.take(ctx, out, recorder, r, v, &results[i], took)
 		}
-		s.meter(v, r).count(out.since(before), took)
+		j.meterFor(r).count(out.since(before), took)
 	}
 	return out
 }

@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"context"
+	"iter"
 	"slices"
 	"time"
 
@@ -46,7 +47,9 @@ func (o *Options) setDefaults() {
 type Set struct {
 	opts       Options
 	mutators   index[Mutator]
-	validators index[Validator]
+	validators index[*judge]
+	// memory is nil where nothing is remembered.
+	memory *memory
 	// meters are those of the policies; nil where nothing counts.
 	meters map[Policy]*meter
 	// nothing is the outcome of requests that no policy matches. It is never changed.
@@ -58,7 +61,7 @@ func NewSet(policies []Policy, opts Options) *Set {
 	opts.setDefaults()
 	s := &Set{opts: opts, nothing: &Outcome{}}
 	var mutators []Mutator
-	var validators []Validator
+	var validators []*judge
 	if opts.Metrics != nil {
 		s.meters = make(map[Policy]*meter, len(policies))
 	}
@@ -70,15 +73,16 @@ func NewSet(policies []Policy, opts Options) *Set {
 			mutators = append(mutators, m)
 		}
 		if v, ok := p.(Validator); ok {
-			validators = append(validators, v)
+			validators = append(validators, &judge{Validator: v, meter: s.meters[p]})
 		}
 	}
 	slices.SortStableFunc(mutators, func(a, b Mutator) int {
 		return cmp.Or(cmp.Compare(a.Mutation().stage(), b.Mutation().stage()), cmp.Compare(a.Mutation().Order, b.Mutation().Order), compareSources(rankOf(a), rankOf(b)))
 	})
-	slices.SortStableFunc(validators, func(a, b Validator) int { return compareSources(a.Source(), b.Source()) })
+	slices.SortStableFunc(validators, func(a, b *judge) int { return compareSources(a.Source(), b.Source()) })
 	s.mutators.build(mutators)
 	s.validators.build(validators)
+	s.memory = newMemory(validators)
 	return s
 }
 
@@ -99,10 +103,35 @@ func compareSources(a, b gate.Source) int {
 // Len is how many mutators and validators there are.
 func (s *Set) Len() (mutators, validators int) { return len(s.mutators.all), len(s.validators.all) }
 
-// Validators are those that could match a request, in their order. The caller must not
-// change them.
-func (s *Set) Validators(ctx context.Context, r *Request) []Validator {
-	return s.validators.matching(ctx, r)
+// Validators are those that could match a request, in their order.
+func (s *Set) Validators(ctx context.Context, r *Request) iter.Seq[Validator] {
+	return func(yield func(Validator) bool) {
+		for _, j := range s.validators.matching(ctx, r) {
+			if !yield(j.Validator) {
+				return
+			}
+		}
+	}
+}
+
+// Silent reports whether silent says of every validator that could match a request that
+// it has nothing to say of it. It is not asked about those that are known to have nothing
+// to say, and not after the first that has.
+func (s *Set) Silent(ctx context.Context, r *Request, silent func(Validator) bool) bool {
+	recalled := s.memory.recall(ctx, r)
+	for _, j := range s.validators.matching(ctx, r) {
+		if recalled.known(j) {
+			continue
+		}
+		r.unsettled = false
+		if !silent(j.Validator) {
+			return false
+		}
+		if !r.unsettled {
+			recalled.learn(j)
+		}
+	}
+	return true
 }
 
 // Mutates reports whether a mutator could match a request.

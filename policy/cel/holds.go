@@ -32,13 +32,14 @@ func Holds(ctx context.Context, set *policy.Set, r *policy.Request) (holds bool)
 	if r.Objects == nil || r.Replaced() {
 		return false
 	}
-	all := set.Validators(ctx, r)
-	for _, one := range all {
+	any := false
+	for one := range set.Validators(ctx, r) {
 		if b, ok := one.(*validatingBinding); !ok || !b.vouches {
 			return false
 		}
+		any = true
 	}
-	if len(all) == 0 {
+	if !any {
 		return true
 	}
 	defer func() {
@@ -51,11 +52,17 @@ func Holds(ctx context.Context, set *policy.Set, r *policy.Request) (holds bool)
 	// be cancelled: a server's is far up.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	v := servedView(ctx, r)
-	for _, one := range all {
-		if !one.(*validatingBinding).holds(ctx, v) {
-			return false
+	var v *view // where somebody must be asked
+	if !set.Silent(ctx, r, func(one policy.Validator) bool {
+		if v == nil {
+			v = servedView(ctx, r)
 		}
+		return one.(*validatingBinding).holds(ctx, v)
+	}) {
+		return false
+	}
+	if v == nil {
+		return ctx.Err() == nil
 	}
 	// What the plugin counts of a request that passes. Where one does not, the plugin is
 	// asked, and counts all itself.
