@@ -41,6 +41,19 @@ type NativePolicies struct {
 	Current func() *policy.Set
 	// Cluster is what the policies look things up in.
 	Cluster func() policy.Cluster
+	// Answered is told who has let a request pass, or refused it: ByEngine or ByPlugin.
+	// Default: nobody is told.
+	Answered func(by string)
+}
+
+// Who answers a request: the engine, which has found that nothing need be said, or
+// upstream's plugin.
+const ByEngine, ByPlugin = "engine", "plugin"
+
+func (n *NativePolicies) answered(by string) {
+	if n.Answered != nil {
+		n.Answered(by)
+	}
 }
 
 // NativeExceptedAnnotation of audit events has what Exceptions let through of policies
@@ -133,8 +146,10 @@ type nativeValidation struct {
 // Validate implements admission.ValidationInterface.
 func (v *nativeValidation) Validate(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
 	if set := v.policies(ctx); set != nil && cel.Holds(ctx, set, v.around.request(a, o)) {
+		v.around.answered(ByEngine)
 		return nil
 	}
+	v.around.answered(ByPlugin)
 	err := v.ask(ctx, a, o)
 	v.answered(a, err)
 	return err

@@ -27,6 +27,14 @@
 // Then every validator that matches is asked, also after one has refused: all that
 // is wrong is said at once.
 //
+// # What is known already
+//
+// A Validator may say which parts of a request its answer hangs on (Reader). A Set then
+// remembers, by a digest of those parts, that it had nothing to say, and does not ask it
+// again about a request that is equal in them: the Pods of one controller differ in their
+// names, and few policies read names. What a policy does say is worked out each time, and
+// who wants a trace is shown an evaluation.
+//
 // # Invariants
 //
 //   - A policy that does not match costs nothing: the set is indexed by group,

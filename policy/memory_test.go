@@ -312,4 +312,7 @@ func TestWhatIsKnownIsCounted(t *testing.T) {
 	if err != nil || got != 3 {
 		t.Errorf("%v passes, %v", got, err)
 	}
+	if got, err = testutil.GetCounterMetricValue(m.known); err != nil || got != 2 {
+		t.Errorf("%v were known, %v", got, err)
+	}
 }

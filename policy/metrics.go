@@ -18,6 +18,7 @@ const mostMetered = 250
 type Metrics struct {
 	durations *metrics.HistogramVec
 	results   *metrics.CounterVec
+	known     *metrics.Counter
 
 	mu     sync.Mutex
 	meters map[gate.Source]*meter
@@ -27,6 +28,7 @@ type Metrics struct {
 type meter struct {
 	duration metrics.ObserverMetric
 	results  [len(results)]metrics.CounterMetric
+	known    *metrics.Counter // shared by all
 }
 
 // result is what a policy said of a request, the worst of it.
@@ -56,13 +58,17 @@ func NewMetrics() *Metrics {
 			Name: "gatehouse_policy_results_total", StabilityLevel: metrics.ALPHA,
 			Help: "What policies said of requests, by policy: pass, deny, warn, audit, excepted, error or mutate, the worst of it.",
 		}, []string{"kind", "policy", "result"}),
+		known: metrics.NewCounter(&metrics.CounterOpts{
+			Name: "gatehouse_policy_known_total", StabilityLevel: metrics.ALPHA,
+			Help: "How often a policy was not evaluated, since it had nothing to say of a request that was equal in all that it reads; its result is pass.",
+		}),
 		meters: map[gate.Source]*meter{},
 	}
 }
 
 // Registerables are for a registry.
 func (m *Metrics) Registerables() []metrics.Registerable {
-	return []metrics.Registerable{m.durations, m.results}
+	return []metrics.Registerable{m.durations, m.results, m.known}
 }
 
 // of is the meter of a policy: the same for each version of it.
@@ -87,7 +93,7 @@ func (m *Metrics) of(p Policy) *meter {
 	if key.Part != "" {
 		name += "/" + key.Part
 	}
-	fresh := &meter{duration: m.durations.WithLabelValues(key.Kind, name)}
+	fresh := &meter{duration: m.durations.WithLabelValues(key.Kind, name), known: m.known}
 	for i, result := range results {
 		fresh.results[i] = m.results.WithLabelValues(key.Kind, name, result)
 	}
@@ -116,6 +122,7 @@ func (j *judge) meterFor(r *Request) *meter {
 func (m *meter) countKnown() {
 	if m != nil {
 		m.results[passed].Inc()
+		m.known.Inc()
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/component-base/metrics"
 
 	gateadmission "github.com/gatehouse-io/gatehouse/admission"
 	"github.com/gatehouse-io/gatehouse/gate"
@@ -43,6 +44,9 @@ type nativePolicies struct {
 	// both under mu.
 	versions nativeVersions
 	complete bool
+
+	// answers counts requests by who answered them; nil where no plugin was made.
+	answers *metrics.CounterVec
 }
 
 // nativeKinds are served from the first moment.
@@ -71,7 +75,14 @@ func (n *nativePolicies) around(handler admission.Interface, name string, lookup
 	if n.gate == nil {
 		return handler
 	}
-	around := &gateadmission.NativePolicies{Policy: n.gate, Set: n.set.Load, Current: n.vouching, Cluster: lookups}
+	if n.answers == nil { // the first of the plugins
+		n.answers = metrics.NewCounterVec(&metrics.CounterOpts{
+			Name: "gatehouse_policy_native_requests_total", StabilityLevel: metrics.ALPHA,
+			Help: "Requests that ValidatingAdmissionPolicies were asked about, by who answered: the engine, which found that nothing need be said, or upstream's plugin.",
+		}, []string{"by"})
+	}
+	around := &gateadmission.NativePolicies{Policy: n.gate, Set: n.set.Load, Current: n.vouching, Cluster: lookups,
+		Answered: func(by string) { n.answers.WithLabelValues(by).Inc() }}
 	return around.Around(handler, name)
 }
 

@@ -77,7 +77,11 @@ func (g *policyGate) start(ctx context.Context, generic *genericapiserver.Config
 		return err
 	}
 	counts := policy.NewMetrics()
-	for _, m := range counts.Registerables() {
+	counters := counts.Registerables()
+	if g.native.answers != nil {
+		counters = append(counters, g.native.answers)
+	}
+	for _, m := range counters {
 		if err := legacyregistry.Register(m); err != nil {
 			return err
 		}
