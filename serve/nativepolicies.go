@@ -45,7 +45,7 @@ type nativePolicies struct {
 	versions nativeVersions
 	complete bool
 
-	// answers counts requests by who answered them; nil where no plugin was made.
+	// answers counts requests by who answered them; it is made before the server runs.
 	answers *metrics.CounterVec
 }
 
@@ -75,15 +75,16 @@ func (n *nativePolicies) around(handler admission.Interface, name string, lookup
 	if n.gate == nil {
 		return handler
 	}
-	if n.answers == nil { // the first of the plugins
-		n.answers = metrics.NewCounterVec(&metrics.CounterOpts{
-			Name: "gatehouse_policy_native_requests_total", StabilityLevel: metrics.ALPHA,
-			Help: "Requests that ValidatingAdmissionPolicies were asked about, by who answered: the engine, which found that nothing need be said, or upstream's plugin.",
-		}, []string{"by"})
-	}
 	around := &gateadmission.NativePolicies{Policy: n.gate, Set: n.set.Load, Current: n.vouching, Cluster: lookups,
 		Answered: func(by string) { n.answers.WithLabelValues(by).Inc() }}
 	return around.Around(handler, name)
+}
+
+func newAnswers() *metrics.CounterVec {
+	return metrics.NewCounterVec(&metrics.CounterOpts{
+		Name: "gatehouse_policy_native_requests_total", StabilityLevel: metrics.ALPHA,
+		Help: "Requests that ValidatingAdmissionPolicies were asked about, by who answered: the engine, which found that nothing need be said, or upstream's plugin.",
+	}, []string{"by"})
 }
 
 // follow takes the policies of one follower and the Exceptions of another.

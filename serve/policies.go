@@ -77,11 +77,8 @@ func (g *policyGate) start(ctx context.Context, generic *genericapiserver.Config
 		return err
 	}
 	counts := policy.NewMetrics()
-	counters := counts.Registerables()
-	if g.native.answers != nil {
-		counters = append(counters, g.native.answers)
-	}
-	for _, m := range counters {
+	g.native.answers = newAnswers()
+	for _, m := range append(counts.Registerables(), g.native.answers) {
 		if err := legacyregistry.Register(m); err != nil {
 			return err
 		}

@@ -2,6 +2,8 @@ package gates
 
 import (
 	"context"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -93,6 +95,35 @@ func TestValidatingAdmissionPolicy(t *testing.T) {
 	t.Run("elsewhere it does not count", func(t *testing.T) {
 		_, err := admin.CoreV1().ConfigMaps("default").Create(ctx, configMap("c", nil), dry)
 		passes(t, err)
+	})
+	t.Run("upstream's plugin is asked where something is to be said", func(t *testing.T) {
+		answered := func(by string) (n int) {
+			_, text := get(t, s.AdminConfig(t), "/metrics")
+			if found := regexp.MustCompile(`(?m)^gatehouse_policy_native_requests_total\{by="` + by + `"\} (\d+)$`).FindStringSubmatch(text); found != nil {
+				n, _ = strconv.Atoi(found[1]) // digits
+			}
+			return n
+		}
+		good := configMap("d", nil)
+		good.Labels = map[string]string{"owner": "me"}
+		server.Eventually(t, patience, func(ctx context.Context) error {
+			engine, plugin := answered("engine"), answered("plugin")
+			for range 5 {
+				if _, err := admin.CoreV1().ConfigMaps(ns).Create(ctx, good, dry); err != nil {
+					return err
+				}
+			}
+			if e, p := answered("engine")-engine, answered("plugin")-plugin; e < 5 || p > 0 {
+				return notYet("of requests that meet it the engine answered %d and the plugin %d", e, p)
+			}
+			return nil
+		})
+		plugin := answered("plugin")
+		_, err := admin.CoreV1().ConfigMaps(ns).Create(ctx, configMap("c", nil), dry)
+		refused(t, err, apierrors.IsInvalid, policy.Name)
+		if answered("plugin") == plugin {
+			t.Error("the plugin did not refuse it")
+		}
 	})
 }
 
