@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/gatehouse-io/gatehouse/policy/internal/part"
 )
 
 // memory knows which policies had nothing to say of requests that were equal in all
@@ -17,7 +19,7 @@ import (
 // What is remembered is that nothing was said, and nothing else: whatever a policy does
 // say is worked out for each request. It is safe for concurrent use.
 type memory struct {
-	layouts layouts
+	layouts part.Layouts
 	// reads are what the policies of all groups read, each once.
 	reads  []Read
 	groups int
@@ -38,6 +40,10 @@ type silent struct{ places []atomic.Uint64 }
 
 func (s *silent) has(place int) bool { return s.places[place/64].Load()&(1<<(place%64)) != 0 }
 func (s *silent) add(place int)      { s.places[place/64].Or(1 << (place % 64)) }
+
+// mostWritten bounds what is written of one request, in bytes: what is longer is judged
+// anew each time, which costs little beside reading it.
+const mostWritten = 64 << 10
 
 // mostRemembered bounds what is remembered: some 100 bytes each, twice.
 const mostRemembered = 8192
@@ -179,13 +185,13 @@ func (m *memory) recall(ctx context.Context, r *Request) *recollection {
 		return nil
 	}
 	c := &recollection{memory: m, groups: make([]recalled, m.groups)}
-	c.parts = parts{ctx: ctx, request: r, writer: writer{layouts: &m.layouts, text: make([]byte, 0, 1<<10)}, at: make([][2]int, len(m.reads))}
-	w := writer{text: make([]byte, 0, 128)}
+	c.parts = parts{ctx: ctx, request: r, writer: part.Writer{Layouts: &m.layouts, Text: make([]byte, 0, 1<<10), Most: mostWritten}, at: make([][2]int, len(m.reads))}
+	w := part.Writer{Text: make([]byte, 0, 128)}
 	kind, resource := r.GetKind(), r.GetResource()
 	for _, s := range []string{kind.Group, kind.Version, kind.Kind, resource.Group, resource.Version, resource.Resource, r.GetSubresource(), string(r.GetOperation())} {
-		w.string(s)
+		w.String(s)
 	}
-	c.head = w.text
+	c.head = w.Text
 	return c
 }
 

@@ -10,7 +10,9 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/component-base/metrics/testutil"
@@ -160,8 +162,8 @@ func TestMemoryOfLongObjects(t *testing.T) {
 	}
 	s.Validate(t.Context(), creation(pod(many...)))
 	c := s.memory.recall(t.Context(), creation(pod(many...)))
-	if c.known(s.validators.all[0]) || len(c.parts.writer.text) > mostWritten+1<<10 {
-		t.Errorf("%d bytes were written", len(c.parts.writer.text))
+	if c.known(s.validators.all[0]) || len(c.parts.writer.Text) > mostWritten+1<<10 {
+		t.Errorf("%d bytes were written", len(c.parts.writer.Text))
 	}
 }
 
@@ -315,4 +317,34 @@ func TestWhatIsKnownIsCounted(t *testing.T) {
 	if got, err = testutil.GetCounterMetricValue(m.known); err != nil || got != 2 {
 		t.Errorf("%v were known, %v", got, err)
 	}
+}
+
+// A typed object is asked for in the version of the request's kind, and is never taken
+// for the same as one without types: fields that are not set are there in one and not in
+// the other.
+func TestFormsOfObjects(t *testing.T) {
+	typed := typedPod()
+	typed.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(typed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewSet([]Policy{refusesLatest("a")}, Options{})
+	of := func(o runtime.Object) *silent {
+		r := NewRequest(admission.NewAttributesRecord(o, nil, corev1.SchemeGroupVersion.WithKind("Pod"), "shop", "web", corev1.SchemeGroupVersion.WithResource("pods"), "", admission.Create, nil, false, anna), nil, noCluster{})
+		c := s.memory.recall(t.Context(), r)
+		c.known(s.validators.all[0])
+		c.learn(s.validators.all[0])
+		return c.groups[0].silent
+	}
+	if of(typed) == of(&unstructured.Unstructured{Object: content}) {
+		t.Error("both forms are one")
+	}
+	if of(typed) != of(typed.DeepCopy()) {
+		t.Error("the same is not known again")
+	}
+}
+
+func typedPod() *corev1.Pod {
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "web"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "a", Image: "a:1"}}}}
 }

@@ -2,6 +2,8 @@ package policy
 
 import (
 	"strings"
+
+	"github.com/gatehouse-io/gatehouse/policy/internal/part"
 )
 
 // Reader is a Validator that knows what its answer hangs on.
@@ -46,7 +48,7 @@ const (
 )
 
 // Each stands in Fields for every element of a list, and every value of a map.
-const Each = "\x00each"
+const Each = part.Each
 
 // key is equal for those that read the same.
 func (r *Read) key() string {

@@ -1,4 +1,4 @@
-package policy
+package part
 
 import (
 	"fmt"
@@ -11,21 +11,25 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/utils/ptr"
 )
 
-func written(t *testing.T, object any, read Read) string {
+// path is what is written of an object.
+type path struct {
+	fields []string
+	shape  bool
+}
+
+func written(t *testing.T, object any, p path) string {
 	t.Helper()
-	w := writer{layouts: &layouts{}}
-	w.part(reflect.ValueOf(object), read.Fields, read.Shape)
-	if w.lost {
+	w := Writer{Layouts: &Layouts{}}
+	w.Part(reflect.ValueOf(object), p.fields, p.shape)
+	if w.Lost {
 		t.Fatalf("%T cannot be written", object)
 	}
-	return string(w.text)
+	return string(w.Text)
 }
 
 func typedPod() *corev1.Pod {
@@ -41,15 +45,15 @@ func typedPod() *corev1.Pod {
 
 // Each change of an object is a change of the parts that have it, and of no others.
 func TestParts(t *testing.T) {
-	path := func(shape bool, fields ...string) Read { return Read{Fields: fields, Shape: shape} }
-	reads := []Read{
-		path(false), path(false, "metadata", "name"), path(false, "metadata", "labels"), path(false, "metadata", "labels", "app"), path(true, "metadata", "labels"),
-		path(false, "spec"), path(false, "spec", "hostNetwork"), path(false, "spec", "containers"), path(true, "spec", "containers"),
-		path(false, "spec", "containers", Each, "image"), path(true, "spec", "containers", Each, "securityContext"), path(false, "spec", "containers", Each, "securityContext", "runAsNonRoot"),
-		path(true, "spec", "containers", Each, "resources", "limits"), path(false, "spec", "containers", Each, "resources", "limits", "memory"),
-		path(false, "spec", "containers", Each, "readinessProbe", "httpGet", "port"), path(true, "spec"), path(false, "metadata", "labels", Each),
+	of := func(shape bool, fields ...string) path { return path{fields, shape} }
+	reads := []path{
+		of(false), of(false, "metadata", "name"), of(false, "metadata", "labels"), of(false, "metadata", "labels", "app"), of(true, "metadata", "labels"),
+		of(false, "spec"), of(false, "spec", "hostNetwork"), of(false, "spec", "containers"), of(true, "spec", "containers"),
+		of(false, "spec", "containers", Each, "image"), of(true, "spec", "containers", Each, "securityContext"), of(false, "spec", "containers", Each, "securityContext", "runAsNonRoot"),
+		of(true, "spec", "containers", Each, "resources", "limits"), of(false, "spec", "containers", Each, "resources", "limits", "memory"),
+		of(false, "spec", "containers", Each, "readinessProbe", "httpGet", "port"), of(true, "spec"), of(false, "metadata", "labels", Each),
 	}
-	name := func(i int) string { return fmt.Sprintf("%q shape=%v", reads[i].Fields, reads[i].Shape) }
+	name := func(i int) string { return fmt.Sprintf("%q shape=%v", reads[i].fields, reads[i].shape) }
 	for _, change := range []struct {
 		what string
 		do   func(*corev1.Pod)
@@ -101,7 +105,7 @@ func TestParts(t *testing.T) {
 
 // Where a part ends is a part of it.
 func TestPartsThatEnd(t *testing.T) {
-	read := Read{Fields: []string{"a", "b", "c"}}
+	read := path{fields: []string{"a", "b", "c"}}
 	seen := map[string]int{}
 	for i, o := range []map[string]any{
 		nil, {}, {"a": nil}, {"a": map[string]any{}}, {"a": map[string]any{"b": nil}}, {"a": map[string]any{"b": map[string]any{}}},
@@ -120,12 +124,12 @@ func TestPartsThatEnd(t *testing.T) {
 // The types that a server has for itself have no names that a policy could read by.
 func TestNamelessTypesAreLost(t *testing.T) {
 	type internal struct{ Spec struct{ HostNetwork bool } }
-	w := writer{layouts: &layouts{}}
-	if w.part(reflect.ValueOf(&internal{}), []string{"spec", "hostNetwork"}, false); !w.lost {
+	w := Writer{Layouts: &Layouts{}}
+	if w.Part(reflect.ValueOf(&internal{}), []string{"spec", "hostNetwork"}, false); !w.Lost {
 		t.Error("it was written")
 	}
-	w = writer{layouts: &layouts{}}
-	if w.whole(reflect.ValueOf(make(chan int))); !w.lost {
+	w = Writer{Layouts: &Layouts{}}
+	if w.Whole(reflect.ValueOf(make(chan int))); !w.Lost {
 		t.Error("a channel was written")
 	}
 }
@@ -149,14 +153,14 @@ func checkParts(t *testing.T, r *rand.Rand) {
 	if r.IntN(2) == 0 {
 		other = anything(r, 4)
 	}
-	if got, want := written(t, one, Read{}) == written(t, other, Read{}), reflect.DeepEqual(one, other); got != want {
+	if got, want := written(t, one, path{}) == written(t, other, path{}), reflect.DeepEqual(one, other); got != want {
 		t.Errorf("%v and %v: written alike %v, equal %v", one, other, got, want)
 	}
 	var fields []string
 	for range r.IntN(4) {
 		fields = append(fields, pick(r, []string{"a", "b", Each}))
 	}
-	read := Read{Fields: fields}
+	read := path{fields: fields}
 	if written(t, one, read) == written(t, other, read) && !reflect.DeepEqual(reached(one, fields), reached(other, fields)) {
 		t.Errorf("%q of %v and %v", fields, one, other)
 	}
@@ -220,28 +224,4 @@ func anything(r *rand.Rand, depth int) any {
 	}
 }
 
-// A typed object is asked for in the version of the request's kind, and is never taken
-// for the same as one without types: fields that are not set are there in one and not in
-// the other.
-func TestFormsOfObjects(t *testing.T) {
-	typed := typedPod()
-	typed.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(typed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := NewSet([]Policy{refusesLatest("a")}, Options{})
-	of := func(o runtime.Object) *silent {
-		r := NewRequest(admission.NewAttributesRecord(o, nil, corev1.SchemeGroupVersion.WithKind("Pod"), "shop", "web", corev1.SchemeGroupVersion.WithResource("pods"), "", admission.Create, nil, false, anna), nil, noCluster{})
-		c := s.memory.recall(t.Context(), r)
-		c.known(s.validators.all[0])
-		c.learn(s.validators.all[0])
-		return c.groups[0].silent
-	}
-	if of(typed) == of(&unstructured.Unstructured{Object: content}) {
-		t.Error("both forms are one")
-	}
-	if of(typed) != of(typed.DeepCopy()) {
-		t.Error("the same is not known again")
-	}
-}
+func pick[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }
