@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
@@ -39,7 +38,7 @@ func many(t testing.TB) *kind {
 	}
 	sets := []*policy.Set{policy.NewSet(policies, policy.Options{})}
 	s.sets = func() []*policy.Set { return sets }
-	return &kind{Scanner: s, resource: Resource{pods, schema.GroupVersionKind{Version: "v1", Kind: "Pod"}}, objects: map[types.UID]known{}}
+	return &kind{Scanner: s, resource: podResource, objects: map[types.UID]known{}, changed: newQueue()}
 }
 
 // podNumber is one of many, of the size that a server gives it.
