@@ -136,7 +136,7 @@ func (k *kind) list(ctx context.Context, namespace string, triggers []trigger) (
 		k.changed.clear() // what waits is in the list, as it is now, or gone
 	}
 	opts := metav1.ListOptions{Limit: k.opts.PageSize}
-	first := ""
+	first, count := "", int64(0)
 	for {
 		page, err := k.opts.Source.List(ctx, k.resource, namespace, opts)
 		if err != nil {
@@ -151,7 +151,7 @@ func (k *kind) list(ctx context.Context, namespace string, triggers []trigger) (
 			first = page.ResourceVersion
 		}
 		if left := page.RemainingItemCount; namespace == "" {
-			n := k.seen.Load() + int64(len(page.Items))
+			n := count + int64(len(page.Items))
 			if left != nil {
 				n += *left
 			}
@@ -162,6 +162,7 @@ func (k *kind) list(ctx context.Context, namespace string, triggers []trigger) (
 				return "", err
 			}
 			k.seen.Add(1)
+			count++
 		}
 		if opts.Continue = page.Continue; opts.Continue == "" {
 			break
@@ -197,6 +198,7 @@ func (k *kind) settle() {
 func (k *kind) unsettle() {
 	k.mu.Lock()
 	k.settled.Store(false)
+	k.seen.Store(0)
 	k.mu.Unlock()
 }
 

@@ -165,6 +165,53 @@ func TestABurstIsForgottenAndListedWhenItIsOver(t *testing.T) {
 	judge(false, 5, 1)
 }
 
+// After more changes than can wait the reports are what they would have been, and until
+// then the progress says that they are not.
+func TestReportsAfterABurst(t *testing.T) {
+	for _, typed := range []bool{false, true} {
+		w := newWorld(t, func(o *Options) {
+			if typed {
+				o.Source = typedSource{FromClient(o.Client), t}
+			}
+		}, nil, ruleOf("owner", "pods", "owner", "deny"), pod("shop", "web"), pod("shop", "gone"))
+		w.settled(1)
+		w.reads("shop/gone: fail owner: gone has no label owner\nshop/web: fail owner: web has no label owner\n")
+		w.mu.Lock()
+		k := w.running[pods]
+		w.mu.Unlock()
+		w.rests.pay(noon, time.Minute, changedShare)
+		const burst = mostQueued + 100
+		for i := range burst {
+			w.create(pods, pod("bank", fmt.Sprintf("p%04d", i)))
+			// The fake cluster's watch holds a hundred.
+			w.await("it is noted", func() bool { return k.changed.len() == i+1 || w.overflows.Load() == 1 })
+			if i%50 == 0 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		w.delete(pods, pod("shop", "gone"))
+		w.update(pods, pod("shop", "web", "owner"))
+		w.await("it is behind", func() bool { return w.overflows.Load() == 1 })
+		if p, ok := w.Progress(); !ok || p.Ready() || p.Done >= p.Objects {
+			t.Errorf("progress is %+v", p)
+		}
+		if got := w.judged()[Object]; got != 2 {
+			t.Errorf("%d were judged", got)
+		}
+		w.await("all are judged", func() bool {
+			w.clock.Step(time.Minute)
+			p, ok := w.Progress()
+			return ok && p.Ready() && w.reports.Len() == burst
+		})
+		for report := range w.reports.In("shop") {
+			t.Errorf("there is a report of %s", report.Name)
+		}
+		if p, _ := w.Progress(); p.Objects != burst+1 || p.Done != burst+1 {
+			t.Errorf("progress is %+v", p)
+		}
+	}
+}
+
 // A burst that does not end is not waited for for ever.
 func TestABurstWithoutAnEndIsListed(t *testing.T) {
 	k, s := slowly(t, 0)
