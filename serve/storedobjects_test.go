@@ -483,3 +483,26 @@ func TestWhatIsServedOtherwiseThanStored(t *testing.T) {
 		t.Errorf("upstream decorates in %q, and servedOtherwise knows of %q", have, want)
 	}
 }
+
+// BenchmarkServedAs is what a Pod costs between the cache for watches and the scan: a copy
+// of the cache's own, and its version.
+func BenchmarkServedAs(b *testing.B) {
+	stored := storedPod("shop", "web")
+	stored.Spec.Containers[0].Env = make([]core.EnvVar, 10)
+	b.Run("watch", func(b *testing.B) {
+		b.ReportAllocs()
+		for range b.N {
+			if _, err := servedAs(podsServed, stored.DeepCopyObject(), legacyscheme.Scheme.UnsafeConvertToVersion); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("list", func(b *testing.B) {
+		b.ReportAllocs()
+		for range b.N {
+			if _, err := servedAs(podsServed, stored, legacyscheme.Scheme.ConvertToVersion); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
