@@ -73,7 +73,8 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 	if err != nil {
 		return nil, err
 	}
-	generic.RESTOptionsGetter = objects.over(generic.RESTOptionsGetter)
+	opened := newOpenedStorage()
+	generic.RESTOptionsGetter = opened.over(objects.over(generic.RESTOptionsGetter))
 
 	kinds, err := newKindInformers(generic)
 	if err != nil {
@@ -88,7 +89,7 @@ func buildChain(ctx context.Context, cfg *v1alpha1.ServeConfiguration, keys *pki
 	if err := authz.guards.Follow(kinds.informer(guards)); err != nil {
 		return nil, err
 	}
-	if err := checks.policies.start(ctx, generic, kinds, shared, &cfg.Admission); err != nil {
+	if err := checks.policies.start(ctx, generic, opened, kinds, shared, &cfg.Admission); err != nil {
 		return nil, err
 	}
 	authz.policies = &checks.policies

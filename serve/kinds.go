@@ -32,7 +32,6 @@ var (
 // kindInformers follow the kinds that Gatehouse adds, through the server's own
 // API.
 type kindInformers struct {
-	config  *rest.Config
 	client  dynamic.Interface
 	probe   discovery.DiscoveryInterface
 	factory dynamicinformer.DynamicSharedInformerFactory
@@ -50,7 +49,7 @@ func newKindInformers(generic *genericapiserver.Config) (*kindInformers, error) 
 	if err != nil {
 		return nil, err
 	}
-	k := &kindInformers{config: config, client: client, probe: probe, factory: dynamicinformer.NewDynamicSharedInformerFactory(client, 0)}
+	k := &kindInformers{client: client, probe: probe, factory: dynamicinformer.NewDynamicSharedInformerFactory(client, 0)}
 	return k, generic.AddPostStartHook("gatehouse-kinds", func(hook genericapiserver.PostStartHookContext) error {
 		go k.start(hook)
 		return nil

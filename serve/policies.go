@@ -63,7 +63,7 @@ func (g *policyGate) set() *policy.Set {
 func (g *policyGate) cluster() policy.Cluster { return g.lookups.Load() }
 
 // start follows the policies from the server's first moment.
-func (g *policyGate) start(ctx context.Context, generic *genericapiserver.Config, kinds *kindInformers, shared informers.SharedInformerFactory, cfg *v1alpha1.AdmissionOptions) error {
+func (g *policyGate) start(ctx context.Context, generic *genericapiserver.Config, opened *openedStorage, kinds *kindInformers, shared informers.SharedInformerFactory, cfg *v1alpha1.AdmissionOptions) error {
 	namespaces := shared.Core().V1().Namespaces()
 	known := memory.NewMemCacheClient(kinds.probe)
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(known)
@@ -85,7 +85,7 @@ func (g *policyGate) start(ctx context.Context, generic *genericapiserver.Config
 	}
 	follower := follow.New(follow.Options{Client: kinds.client, Engines: all, Set: policy.Options{Metrics: counts}, Lookups: g.needs.of("gate")})
 	g.follower.Store(follower)
-	scanner, native, err := g.newScanner(kinds, follower, namespaces, cfg.ScanRate)
+	scanner, native, err := g.newScanner(generic, opened, kinds, follower, namespaces, cfg.ScanRate)
 	if err != nil {
 		return err
 	}

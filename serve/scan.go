@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	genericapiserver "k8s.io/apiserver/pkg/server"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
@@ -25,11 +26,12 @@ import (
 // newScanner makes the background scan, and the reports of what it finds. It judges
 // by the policies of the gate and, since upstream's plugin judges requests alone, by
 // the ValidatingAdmissionPolicies of native.
-func (g *policyGate) newScanner(kinds *kindInformers, gate *follow.Follower, namespaces coreinformers.NamespaceInformer, rate int32) (scanner *scan.Scanner, native *follow.Follower, err error) {
+func (g *policyGate) newScanner(generic *genericapiserver.Config, opened *openedStorage, kinds *kindInformers, gate *follow.Follower, namespaces coreinformers.NamespaceInformer, rate int32) (scanner *scan.Scanner, native *follow.Follower, err error) {
 	lookups := g.lookups.Load()
 	native = follow.New(follow.Options{Client: kinds.client, Engines: []policy.Engine{&lateCEL{namespaced: g.namespaced}}, Lookups: g.needs.of("native"), Served: nativeKinds})
 	scanner, err = scan.New(scan.Options{
-		Client: kinds.client, Watch: (&builtinWatch{config: kinds.config, others: kinds.client}).watch,
+		Source:   &storedObjects{opened: opened, others: scan.FromClient(kinds.client)},
+		Objects:  newBuiltInTypes(generic),
 		Policies: []*follow.Follower{gate, native}, Cluster: lookups, Namespaces: namespaces,
 		Resources: scan.Served(kinds.probe), Rate: float64(rate),
 		Leave: func(r schema.GroupResource) bool {

@@ -1,7 +1,7 @@
 // Package scan answers: which objects that exist already break a policy? It judges
 // them in the background and keeps what the policies say.
 //
-//	s, err := scan.New(scan.Options{Client: client, Policies: []*follow.Follower{f}, Cluster: watched, ...})
+//	s, err := scan.New(scan.Options{Source: scan.FromClient(client), Policies: []*follow.Follower{f}, Cluster: watched, ...})
 //	go s.Run(ctx)
 //	...
 //	for report := range s.Reports().In("shop") { ... } // what is wrong there, now
@@ -24,14 +24,20 @@
 //
 //   - Objects are not kept. Each is read, judged and forgotten: kept are its name, a
 //     hash of its content, and, where a policy says something of it, what.
-//   - The watch of a kind and a list of it, page by page, are one goroutine's, so that
-//     an older version is never judged after a newer one.
+//   - An object is judged as the Source gives it, and never changed: it may be one of a
+//     server's cache. One of a Go type becomes unstructured when the first policy asks
+//     for its fields by their names, or never.
+//   - What the watch of a kind tells is noted as it comes, whatever else is done, for a
+//     server ends a watch that is not read; what is judged, and lists page by page, are
+//     one goroutine's, so that an older version is never judged after a newer one.
 //   - What was judged by the policies of before is judged again: a change is noted
 //     before a list begins that settles it, and struck out when that list has ended.
 //   - Not more than Options.Rate objects are judged in a second, over all kinds, and
 //     judging takes a share of one core: requests do not wait for it. An object that
-//     has changed may wait for its turn meanwhile, its last version alone, and a
-//     thousand of a kind at most.
+//     has changed may wait for its turn meanwhile, its last version alone.
+//   - Not more than a thousand of a kind wait. When more change at once, all of them are
+//     forgotten, the kind is not settled, and a list tells what has become of them when
+//     the burst is over, or has lasted for half a minute. Nothing is judged until then.
 //
 // # What becomes of a Result
 //

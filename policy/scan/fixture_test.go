@@ -48,6 +48,8 @@ var (
 	crds       = apiextensionsv1.SchemeGroupVersion.WithResource("customresourcedefinitions")
 )
 
+var podResource = Resource{pods, schema.GroupVersionKind{Version: "v1", Kind: "Pod"}, true}
+
 // ruleEngine makes policies of Rules: objects of spec.resource must have the label
 // spec.label, and spec.action says what else becomes of them.
 type ruleEngine struct{}
@@ -193,7 +195,7 @@ func newWorld(t *testing.T, shape func(*Options), arrange func(*dynamicfake.Fake
 	if arrange != nil {
 		arrange(w.objects)
 	}
-	w.serve(Resource{pods, schema.GroupVersionKind{Version: "v1", Kind: "Pod"}}, Resource{nodes, schema.GroupVersionKind{Version: "v1", Kind: "Node"}})
+	w.serve(podResource, Resource{nodes, schema.GroupVersionKind{Version: "v1", Kind: "Node"}, false})
 	factory := informers.NewSharedInformerFactory(w.typed, 0)
 	namespaces := factory.Core().V1().Namespaces()
 	follower := follow.New(follow.Options{Client: w.objects, Engines: []policy.Engine{ruleEngine{}}, Settle: time.Millisecond, Set: policy.Options{Now: w.clock.Now}})

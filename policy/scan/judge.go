@@ -2,17 +2,13 @@ package scan
 
 import (
 	"context"
-	"encoding/binary"
-	"hash/maphash"
-	"maps"
-	"math"
 	"slices"
 	"strings"
 	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authentication/user"
 
@@ -23,24 +19,27 @@ import (
 // nobody asks: no policy may take an object for somebody's.
 var nobody = &user.DefaultInfo{}
 
-// request is the creation of an object that exists.
-func (s *Scanner) request(o *unstructured.Unstructured, resource schema.GroupVersionResource) *policy.Request {
-	kind := o.GroupVersionKind()
+// request is the creation of an object that exists. Policies that ask for its fields by
+// their names get them made when the first of them asks.
+func (s *Scanner) request(o Item, of Resource) *policy.Request {
 	namespace := o.GetNamespace()
-	if kind.Group == "" && kind.Kind == "Namespace" {
+	if of.Kind.Group == "" && of.Kind.Kind == "Namespace" {
 		namespace = o.GetName()
 	}
-	r := policy.NewRequest(admission.NewAttributesRecord(o, nil, kind, namespace, o.GetName(), resource, "", admission.Create, &metav1.CreateOptions{}, true, nobody),
-		nil, s.opts.Cluster)
-	r.Authorizer, r.Objects, r.Background = s.opts.Authorizer, s.opts.Objects, true
+	r := policy.NewRequest(admission.NewAttributesRecord(o, nil, of.Kind, namespace, o.GetName(), of.GroupVersionResource, "", admission.Create, &metav1.CreateOptions{}, true, nobody),
+		func(o runtime.Object) (*unstructured.Unstructured, error) { return contentOf(o, of.Kind) }, s.opts.Cluster)
+	r.Authorizer, r.Background = s.opts.Authorizer, true
+	if _, ok := o.(*unstructured.Unstructured); !ok {
+		r.Objects = s.opts.Objects
+	}
 	return r
 }
 
 // judge asks every policy in force about an object.
-func (s *Scanner) judge(ctx context.Context, o *unstructured.Unstructured, resource schema.GroupVersionResource) *Report {
+func (s *Scanner) judge(ctx context.Context, o Item, of Resource) *Report {
 	began := s.opts.Clock.Now()
-	r := s.request(o, resource)
-	report := &Report{UID: o.GetUID(), Kind: o.GroupVersionKind(), Namespace: s.texts.one(o.GetNamespace()), Name: o.GetName(), ResourceVersion: o.GetResourceVersion(), Judged: began}
+	r := s.request(o, of)
+	report := &Report{UID: o.GetUID(), Kind: of.Kind, Namespace: s.texts.one(o.GetNamespace()), Name: o.GetName(), ResourceVersion: o.GetResourceVersion(), Judged: began}
 	for _, set := range s.sets() {
 		out := set.Validate(ctx, r)
 		spoke := map[policy.Policy]bool{}
@@ -141,75 +140,4 @@ func (t *texts) one(text string) string {
 	text = strings.Clone(text)
 	t.seen[text] = text
 	return text
-}
-
-// seed makes hashes of this process its own: nobody can choose objects that collide.
-var seed = maphash.MakeSeed()
-
-// contentHash tells versions of an object apart by what policies judge it by: not by
-// its status, nor by what a server writes for every change.
-func contentHash(o *unstructured.Unstructured) uint64 {
-	var h maphash.Hash
-	h.SetSeed(seed)
-	for _, key := range slices.Sorted(maps.Keys(o.Object)) {
-		switch key {
-		case "status":
-		case "metadata":
-			m, _ := o.Object[key].(map[string]any)
-			for _, field := range slices.Sorted(maps.Keys(m)) {
-				switch field {
-				case "managedFields", "resourceVersion", "generation":
-				default:
-					h.WriteString(field)
-					hashInto(&h, m[field])
-				}
-			}
-		default:
-			h.WriteString(key)
-			hashInto(&h, o.Object[key])
-		}
-	}
-	return h.Sum64()
-}
-
-func hashInto(h *maphash.Hash, value any) {
-	var number [8]byte
-	switch v := value.(type) {
-	case map[string]any:
-		h.WriteByte('{')
-		for _, key := range slices.Sorted(maps.Keys(v)) {
-			h.WriteByte('k')
-			h.WriteString(key)
-			h.WriteByte(0)
-			hashInto(h, v[key])
-		}
-		h.WriteByte('}')
-	case []any:
-		h.WriteByte('[')
-		for i := range v {
-			hashInto(h, v[i])
-		}
-		h.WriteByte(']')
-	case string:
-		h.WriteByte('s')
-		binary.LittleEndian.PutUint64(number[:], uint64(len(v)))
-		h.Write(number[:])
-		h.WriteString(v)
-	case int64:
-		h.WriteByte('i')
-		binary.LittleEndian.PutUint64(number[:], uint64(v))
-		h.Write(number[:])
-	case float64:
-		h.WriteByte('f')
-		binary.LittleEndian.PutUint64(number[:], math.Float64bits(v))
-		h.Write(number[:])
-	case bool:
-		if v {
-			h.WriteByte('t')
-		} else {
-			h.WriteByte('n')
-		}
-	default:
-		h.WriteByte('0')
-	}
 }

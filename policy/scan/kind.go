@@ -11,13 +11,8 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/klog/v2"
 )
 
@@ -35,8 +30,8 @@ type kind struct {
 
 	objects map[types.UID]known
 	pass    uint32
-	// changed are the objects that the watch has told of and that are not judged yet.
-	changed queue
+	// changed is what the watch has told of and what is not done yet. Shared.
+	changed *queue
 
 	// Shared: how many objects there are, how many of them the list that runs has
 	// seen, and whether one has ended.
@@ -54,7 +49,7 @@ type known struct {
 func (s *Scanner) newKind(ctx context.Context, resource Resource) *kind {
 	all := ctx
 	ctx, stop := context.WithCancel(ctx)
-	k := &kind{Scanner: s, resource: resource, stop: stop, done: make(chan struct{}), wake: make(chan struct{}, 1), objects: map[types.UID]known{}}
+	k := &kind{Scanner: s, resource: resource, stop: stop, done: make(chan struct{}), wake: make(chan struct{}, 1), objects: map[types.UID]known{}, changed: newQueue()}
 	go k.run(ctx, all)
 	return k
 }
@@ -63,8 +58,8 @@ func (s *Scanner) newKind(ctx context.Context, resource Resource) *kind {
 func (k *kind) pull(t trigger) {
 	k.mu.Lock()
 	k.pending = append(k.pending, t)
-	k.mu.Unlock()
 	k.settled.Store(false)
+	k.mu.Unlock()
 	select {
 	case k.wake <- struct{}{}:
 	default:
@@ -131,13 +126,6 @@ func (k *kind) listAndWatch(ctx context.Context) error {
 	return nil
 }
 
-func (k *kind) client(namespace string) dynamic.ResourceInterface {
-	if namespace != "" {
-		return k.opts.Client.Resource(k.resource.GroupVersionResource).Namespace(namespace)
-	}
-	return k.opts.Client.Resource(k.resource.GroupVersionResource)
-}
-
 // list judges what has changed, and what triggers pull, in one namespace or, where
 // that is empty, in all; then objects that are not there any more are forgotten. It
 // returns the version to watch from.
@@ -148,9 +136,9 @@ func (k *kind) list(ctx context.Context, namespace string, triggers []trigger) (
 		k.changed.clear() // what waits is in the list, as it is now, or gone
 	}
 	opts := metav1.ListOptions{Limit: k.opts.PageSize}
-	first := ""
+	first, count := "", int64(0)
 	for {
-		page, err := k.client(namespace).List(ctx, opts)
+		page, err := k.opts.Source.List(ctx, k.resource, namespace, opts)
 		if err != nil {
 			// The rest of a list that took too long is there still, newer.
 			if status := apierrors.APIStatus(nil); apierrors.IsResourceExpired(err) && opts.Continue != "" && errors.As(err, &status) && status.Status().Continue != "" && status.Status().Continue != opts.Continue {
@@ -160,27 +148,28 @@ func (k *kind) list(ctx context.Context, namespace string, triggers []trigger) (
 			return "", fmt.Errorf("list: %w", err)
 		}
 		if first == "" {
-			first = page.GetResourceVersion()
+			first = page.ResourceVersion
 		}
-		if left := page.GetRemainingItemCount(); namespace == "" {
-			n := k.seen.Load() + int64(len(page.Items))
+		if left := page.RemainingItemCount; namespace == "" {
+			n := count + int64(len(page.Items))
 			if left != nil {
 				n += *left
 			}
 			k.total.Store(n)
 		}
-		for i := range page.Items {
-			o := &page.Items[i]
-			if o.GetKind() == "" { // items of a list may leave out what the list says
-				o.SetGroupVersionKind(k.resource.Kind)
-			}
+		for _, o := range page.Items {
 			if err := k.look(ctx, o, triggers, listedShare); err != nil {
 				return "", err
 			}
 			k.seen.Add(1)
+			count++
 		}
-		if opts.Continue = page.GetContinue(); opts.Continue == "" {
+		if opts.Continue = page.Continue; opts.Continue == "" {
 			break
+		}
+		// Objects that have not changed are not rested for one by one.
+		if err := k.sleep(ctx, k.rests.left(k.opts.Clock.Now())); err != nil {
+			return "", err
 		}
 	}
 	if namespace == "" {
@@ -191,15 +180,30 @@ func (k *kind) list(ctx context.Context, namespace string, triggers []trigger) (
 		}
 		k.total.Store(int64(len(k.objects)))
 	}
-	k.mu.Lock()
-	k.settled.Store(len(k.pending) == 0)
-	k.mu.Unlock()
-	k.progressed()
+	k.settle()
 	return first, nil
 }
 
-// settle lists what the triggers that have come pull.
-func (k *kind) settle(ctx context.Context) error {
+// settle tells that all is judged by what is in force, unless something has come
+// meanwhile that a list must settle.
+func (k *kind) settle() {
+	k.mu.Lock()
+	_, behind := k.changed.fallenBehind(k.opts.Clock.Now())
+	k.settled.Store(len(k.pending) == 0 && !behind)
+	k.mu.Unlock()
+	k.progressed()
+}
+
+// unsettle tells that a list must settle something.
+func (k *kind) unsettle() {
+	k.mu.Lock()
+	k.settled.Store(false)
+	k.seen.Store(0)
+	k.mu.Unlock()
+}
+
+// answer lists what the triggers that have come pull.
+func (k *kind) answer(ctx context.Context) error {
 	taken := k.take()
 	if len(taken) == 0 {
 		return nil
@@ -220,96 +224,6 @@ func (k *kind) settle(ctx context.Context) error {
 	return nil
 }
 
-// watchLimit is how long one watch lasts.
-const watchLimit = 8 * time.Minute
-
-func (k *kind) watch(ctx context.Context, version string) (string, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	seconds := int64(watchLimit.Seconds()) + rand.Int64N(int64(watchLimit.Seconds()))
-	w, err := k.opts.Watch(ctx, k.resource, metav1.ListOptions{ResourceVersion: version, AllowWatchBookmarks: true, TimeoutSeconds: &seconds})
-	if err != nil {
-		return version, fmt.Errorf("watch: %w", err)
-	}
-	defer w.Stop()
-	var rested <-chan time.Time // nil: nobody rests
-	for {
-		if rested == nil || k.changed.len() >= mostQueued {
-			if rested, err = k.judgeChanged(ctx); err != nil {
-				return version, err
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return version, nil
-		case <-rested:
-			rested = nil
-		case <-k.wake:
-			if err := k.settle(ctx); err != nil {
-				return version, err
-			}
-		case event, ok := <-w.ResultChan():
-			if !ok {
-				return version, nil
-			}
-			if event.Type == watch.Error {
-				return version, apierrors.FromObject(event.Object)
-			}
-			o, err := meta.Accessor(event.Object)
-			if err != nil {
-				return version, fmt.Errorf("watch: it tells of a %T", event.Object)
-			}
-			switch event.Type {
-			case watch.Added, watch.Modified:
-				k.changed.put(o)
-			case watch.Deleted:
-				k.changed.drop(o.GetUID())
-				k.forget(o.GetUID())
-			}
-			version = o.GetResourceVersion()
-			k.total.Store(int64(len(k.objects)))
-		}
-	}
-}
-
-// judgeChanged judges what has changed, until nothing waits or it is time to rest, and
-// returns a channel that tells when the rest is over: nil where nothing waits.
-func (k *kind) judgeChanged(ctx context.Context) (rested <-chan time.Time, err error) {
-	for k.changed.len() > 0 {
-		if left := k.rests.left(k.opts.Clock.Now()); left > 0 && k.changed.len() < mostQueued {
-			return k.opts.Clock.After(left), nil
-		}
-		began := k.opts.Clock.Now()
-		o, err := k.content(k.changed.take())
-		if err == nil {
-			// This takes as long as judging by a few policies does.
-			read := k.opts.Clock.Now()
-			k.rests.pay(read, read.Sub(began), changedShare)
-			err = k.look(ctx, o, nil, changedShare)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	k.total.Store(int64(len(k.objects)))
-	return nil, nil
-}
-
-// content is an object as policies see it. One of a Go type becomes so no sooner than it
-// is judged.
-func (k *kind) content(o metav1.Object) (*unstructured.Unstructured, error) {
-	if u, ok := o.(*unstructured.Unstructured); ok {
-		return u, nil
-	}
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
-	if err != nil {
-		return nil, fmt.Errorf("read %s %s: %w", k.resource.Kind.Kind, o.GetName(), err)
-	}
-	u := &unstructured.Unstructured{Object: content}
-	u.SetGroupVersionKind(k.resource.Kind)
-	return u, nil
-}
-
 func (k *kind) forget(uid types.UID) {
 	delete(k.objects, uid)
 	k.reports.Put(uid, nil)
@@ -317,14 +231,15 @@ func (k *kind) forget(uid types.UID) {
 
 // look judges an object where it has changed, or one of triggers pulls it, at a share of
 // the processor.
-func (k *kind) look(ctx context.Context, o *unstructured.Unstructured, triggers []trigger, share float64) error {
+func (k *kind) look(ctx context.Context, o Item, triggers []trigger, share float64) error {
+	began := k.opts.Clock.Now()
 	uid := o.GetUID()
 	version, _ := strconv.ParseUint(o.GetResourceVersion(), 10, 64)
 	last, seen := k.objects[uid]
 	if seen && version < last.version {
 		return nil // a list has told of a later version than this one of the watch
 	}
-	now := known{hash: contentHash(o), version: version, pass: k.pass}
+	now := known{hash: hashOf(o), version: version, pass: k.pass}
 	if o.GetNamespace() != "" && k.terminating(o.GetNamespace()) {
 		// What is going away is judged no more: a namespace is empty when nothing is
 		// reported in it.
@@ -335,18 +250,20 @@ func (k *kind) look(ctx context.Context, o *unstructured.Unstructured, triggers 
 	}
 	reason, due := Object, !seen || last.hash != now.hash
 	for i := 0; i < len(triggers) && !due; i++ {
-		if k.pulls(ctx, &triggers[i], o, k.resource.GroupVersionResource) {
+		if k.pulls(ctx, &triggers[i], o, k.resource) {
 			reason, due = triggers[i].reason, true
 		}
 	}
+	ended := k.opts.Clock.Now()
+	k.rests.pay(ended, ended.Sub(began), share)
 	if due {
 		if err := k.await(ctx, share); err != nil {
 			return err
 		}
 		k.judgements[reason].Add(1)
-		began := k.opts.Clock.Now()
-		k.reports.Put(uid, k.judge(ctx, o, k.resource.GroupVersionResource))
-		ended := k.opts.Clock.Now()
+		began = k.opts.Clock.Now()
+		k.reports.Put(uid, k.judge(ctx, o, k.resource))
+		ended = k.opts.Clock.Now()
 		k.rests.pay(ended, ended.Sub(began), share)
 		if err := ctx.Err(); err != nil {
 			return err // the policies were cut off

@@ -13,6 +13,7 @@ type counts struct {
 	judgements [len(reasons)]atomic.Int64
 	spent      atomic.Int64 // nanoseconds in policies
 	failed     atomic.Int64 // lists and watches
+	overflows  atomic.Int64 // of queues
 	found      atomic.Bool  // the kinds to judge are known
 }
 
@@ -65,8 +66,8 @@ func (s *Scanner) progressed() {
 // collector tells Prometheus. No label holds a name of an object, a policy or a user.
 type collector struct {
 	kmetrics.BaseStableCollector
-	scanner                                                                    *Scanner
-	evaluations, seconds, failures, objects, settled, kinds, findings, reports *kmetrics.Desc
+	scanner                                                                               *Scanner
+	evaluations, seconds, failures, overflows, objects, settled, kinds, findings, reports *kmetrics.Desc
 }
 
 // Collector gives the metrics of the Scanner.
@@ -79,6 +80,7 @@ func (s *Scanner) Collector() kmetrics.StableCollector {
 		evaluations: desc("evaluations_total", "Existing objects that were judged, by why.", "reason"),
 		seconds:     desc("evaluation_seconds_total", "Time that judging them took."),
 		failures:    desc("read_failures_total", "Lists and watches of them that failed."),
+		overflows:   desc("overflows_total", "Bursts with more changed objects of a kind than wait to be judged; a list has found them."),
 		objects:     desc("objects", "Existing objects of the kinds that policies match."),
 		settled:     desc("objects_settled", "Those of them that have been judged by the policies in force."),
 		kinds:       desc("kinds", "Kinds that policies match."),
@@ -89,7 +91,7 @@ func (s *Scanner) Collector() kmetrics.StableCollector {
 
 // DescribeWithStability implements StableCollector.
 func (c *collector) DescribeWithStability(to chan<- *kmetrics.Desc) {
-	for _, d := range []*kmetrics.Desc{c.evaluations, c.seconds, c.failures, c.objects, c.settled, c.kinds, c.findings, c.reports} {
+	for _, d := range []*kmetrics.Desc{c.evaluations, c.seconds, c.failures, c.overflows, c.objects, c.settled, c.kinds, c.findings, c.reports} {
 		to <- d
 	}
 }
@@ -108,6 +110,7 @@ func (c *collector) CollectWithStability(to chan<- kmetrics.Metric) {
 	}
 	counter(c.seconds, time.Duration(s.spent.Load()).Seconds())
 	counter(c.failures, float64(s.failed.Load()))
+	counter(c.overflows, float64(s.overflows.Load()))
 	if p, ok := s.Progress(); ok {
 		gauge(c.objects, float64(p.Objects))
 		gauge(c.settled, float64(p.Done))

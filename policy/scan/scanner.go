@@ -12,9 +12,7 @@ import (
 	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/client-go/discovery"
@@ -33,15 +31,16 @@ import (
 type Resource struct {
 	schema.GroupVersionResource
 	Kind schema.GroupVersionKind
+	// Namespaced says that each object is in a namespace.
+	Namespaced bool
 }
 
 // Options shape a Scanner.
 type Options struct {
-	// Client reads the objects. Needed.
+	// Source reads the objects. Default: FromClient of Client.
+	Source Source
+	// Client is needed where there is no Source.
 	Client dynamic.Interface
-	// Watch is how the objects of a resource are watched; its events may be of Go types,
-	// which cost less to read. Default: Client's.
-	Watch func(context.Context, Resource, metav1.ListOptions) (watch.Interface, error)
 	// Policies are those in force; objects are judged by all of them. Needed. None
 	// runs yet.
 	Policies []*follow.Follower
@@ -54,9 +53,11 @@ type Options struct {
 	Namespaces coreinformers.NamespaceInformer
 	// Leave says which resources no policy judges. Default: none.
 	Leave func(schema.GroupResource) bool
-	// Authorizer and Objects are those of the requests. Default: none.
+	// Authorizer is that of the requests. Default: none.
 	Authorizer authorizer.UnconditionalAuthorizer
-	Objects    admission.ObjectInterfaces
+	// Objects knows the Go types that the Source's objects are of; nobody is asked of
+	// those that are unstructured. Default: none.
+	Objects admission.ObjectInterfaces
 	// Rate is how many objects are judged in a second, at most. Default: 1000.
 	Rate float64
 	// PageSize is how many objects are asked for at once. Default: 500.
@@ -95,13 +96,11 @@ type Scanner struct {
 
 // New makes a Scanner that has judged nothing.
 func New(opts Options) (*Scanner, error) {
-	if opts.Client == nil || len(opts.Policies) == 0 || opts.Cluster == nil || opts.Resources == nil || opts.Namespaces == nil {
-		return nil, errors.New("scan: options Client, Policies, Cluster, Resources and Namespaces are needed")
+	if opts.Source == nil && opts.Client == nil || len(opts.Policies) == 0 || opts.Cluster == nil || opts.Resources == nil || opts.Namespaces == nil {
+		return nil, errors.New("scan: options Source or Client, Policies, Cluster, Resources and Namespaces are needed")
 	}
-	if opts.Watch == nil {
-		opts.Watch = func(ctx context.Context, of Resource, list metav1.ListOptions) (watch.Interface, error) {
-			return opts.Client.Resource(of.GroupVersionResource).Watch(ctx, list)
-		}
+	if opts.Source == nil {
+		opts.Source = FromClient(opts.Client)
 	}
 	if opts.Rate <= 0 {
 		opts.Rate = 1000
@@ -291,6 +290,9 @@ func (s *Scanner) pullAll(t trigger) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, k := range s.running {
+		if t.namespace != "" && !k.resource.Namespaced {
+			continue
+		}
 		if t.touched == nil || t.touched.Judges(k.resource.Kind, k.resource.GroupVersionResource) {
 			k.pull(t)
 		}
@@ -384,7 +386,7 @@ func Served(client discovery.DiscoveryInterface) func() ([]Resource, error) {
 			}
 			for _, r := range list.APIResources {
 				if slices.Contains(r.Verbs, "list") && slices.Contains(r.Verbs, "watch") && !strings.Contains(r.Name, "/") {
-					all = append(all, Resource{gv.WithResource(r.Name), gv.WithKind(r.Kind)})
+					all = append(all, Resource{gv.WithResource(r.Name), gv.WithKind(r.Kind), r.Namespaced})
 				}
 			}
 		}

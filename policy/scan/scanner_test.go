@@ -164,7 +164,7 @@ func TestLookupsPullOnceInAWhile(t *testing.T) {
 func TestNewKindsAreFound(t *testing.T) {
 	w := newWorld(t, nil, nil, ruleOf("owner", "configmaps", "owner", "deny"), object(configMaps, "ConfigMap", "shop", "c", nil))
 	w.await("nothing is there to judge", func() bool { p, ok := w.Progress(); return ok && p.Kinds == 0 })
-	w.serve(Resource{configMaps, schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}})
+	w.serve(Resource{configMaps, schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, true})
 	w.clock.Step(time.Minute)
 	w.reads("shop/c: fail owner: c has no label owner\n")
 	w.serve()
@@ -291,7 +291,7 @@ func TestTheEndOfAScannerTakesNoReportAway(t *testing.T) {
 	w.create(pods, pod("shop", "web"))
 	state := w.opts.Policies[0]
 	w.await("policies are read", state.HasSynced)
-	k := w.newKind(ctx, Resource{pods, schema.GroupVersionKind{Version: "v1", Kind: "Pod"}})
+	k := w.newKind(ctx, podResource)
 	w.await("it is settled", k.settled.Load)
 	w.reports.Put("pod-shop-web", &Report{UID: "pod-shop-web", Namespace: "shop", Name: "web", Findings: []Finding{{}}})
 	cancel()

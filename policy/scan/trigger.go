@@ -40,10 +40,10 @@ type trigger struct {
 	reported bool
 }
 
-func (s *Scanner) pulls(ctx context.Context, t *trigger, o *unstructured.Unstructured, resource schema.GroupVersionResource) bool {
+func (s *Scanner) pulls(ctx context.Context, t *trigger, o Item, of Resource) bool {
 	return (t.namespace == "" || t.namespace == o.GetNamespace()) &&
 		(!t.reported || s.reports.Get(o.GetUID()) != nil) &&
-		(t.touched == nil || t.touched.Touches(ctx, s.request(o, resource)))
+		(t.touched == nil || t.touched.Touches(ctx, s.request(o, of)))
 }
 
 // stated is what an object of a policy says, without what does not count.

@@ -10,6 +10,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -246,6 +248,75 @@ func TestReportsOfBuiltinPoliciesAndExceptions(t *testing.T) {
 	if err := admin.CoreV1().Namespaces().Delete(ctx, ns, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestReportsOfOtherVersions has a policy of a version that is not the one in which
+// objects are judged, and of a kind that the scan reads through the API.
+func TestReportsOfOtherVersions(t *testing.T) {
+	s := shared(t)
+	admin := s.Admin(t)
+	ns := namespace(t, admin)
+	ctx := t.Context()
+	_, err := admin.AutoscalingV2().HorizontalPodAutoscalers(ns).Create(ctx, &autoscalingv2.HorizontalPodAutoscaler{
+		ObjectMeta: metav1.ObjectMeta{Name: "web"},
+		Spec: autoscalingv2.HorizontalPodAutoscalerSpec{
+			ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "web"}, MaxReplicas: 9,
+			Metrics: []autoscalingv2.MetricSpec{{Type: autoscalingv2.ResourceMetricSourceType, Resource: &autoscalingv2.ResourceMetricSource{
+				Name: "cpu", Target: autoscalingv2.MetricTarget{Type: autoscalingv2.UtilizationMetricType, AverageUtilization: new(int32(80))}}}},
+		},
+	}, create)
+	passes(t, err)
+	service, err := admin.CoreV1().Services(ns).Create(ctx, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "front"}, Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}}}, create)
+	passes(t, err)
+	policy := &admissionregistrationv1.ValidatingAdmissionPolicy{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "report-versions-"},
+		Spec: admissionregistrationv1.ValidatingAdmissionPolicySpec{
+			MatchConstraints: &admissionregistrationv1.MatchResources{ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{
+				{RuleWithOperations: admissionregistrationv1.RuleWithOperations{Operations: []admissionregistrationv1.OperationType{"CREATE"},
+					Rule: admissionregistrationv1.Rule{APIGroups: []string{"autoscaling"}, APIVersions: []string{"v1"}, Resources: []string{"horizontalpodautoscalers"}}}},
+				{RuleWithOperations: admissionregistrationv1.RuleWithOperations{Operations: []admissionregistrationv1.OperationType{"CREATE"},
+					Rule: admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"services"}}}},
+			}},
+			Validations: []admissionregistrationv1.Validation{{
+				Expression:        "false",
+				MessageExpression: "'it has ' + string(object.kind == 'Service' ? object.spec.clusterIP : object.spec.targetCPUUtilizationPercentage)",
+			}},
+		},
+	}
+	policy, err = admin.AdmissionregistrationV1().ValidatingAdmissionPolicies().Create(ctx, policy, create)
+	passes(t, err)
+	binding, err := admin.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Create(ctx, &admissionregistrationv1.ValidatingAdmissionPolicyBinding{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "report-versions-"},
+		Spec: admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
+			PolicyName: policy.Name, MatchResources: &admissionregistrationv1.MatchResources{NamespaceSelector: only(ns)}, ValidationActions: []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny},
+		},
+	}, create)
+	passes(t, err)
+	t.Cleanup(func() {
+		_ = admin.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Delete(context.Background(), binding.Name, metav1.DeleteOptions{})
+		_ = admin.AdmissionregistrationV1().ValidatingAdmissionPolicies().Delete(context.Background(), policy.Name, metav1.DeleteOptions{})
+	})
+	want := "autoscaling/v2 HorizontalPodAutoscaler web: it has 80\nv1 Service front: it has " + service.Spec.ClusterIP
+	reports := server.Dynamic(t, s.AdminConfig(t)).Resource(policyReports).Namespace(ns)
+	server.Eventually(t, patience, func(ctx context.Context) error {
+		list, err := reports.List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		var got []string
+		for _, r := range list.Items {
+			scope, _, _ := unstructured.NestedStringMap(r.Object, "scope")
+			results, _, _ := unstructured.NestedSlice(r.Object, "results")
+			for _, one := range results {
+				got = append(got, fmt.Sprintf("%s %s %s: %s", scope["apiVersion"], scope["kind"], scope["name"], one.(map[string]any)["message"]))
+			}
+		}
+		slices.Sort(got)
+		if text := strings.Join(got, "\n"); text != want {
+			return notYet("the reports say %q", text)
+		}
+		return nil
+	})
 }
 
 // TestReportsOfAnotherProgram puts another program's definition over ours.
