@@ -1,91 +1,34 @@
 package scan
 
 import (
-	"encoding/binary"
 	"hash/maphash"
-	"maps"
-	"math"
-	"slices"
+	"reflect"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/gatehouse-io/gatehouse/policy/internal/part"
 )
 
-// seed makes hashes of this process its own: nobody can choose objects that collide.
-var seed = maphash.MakeSeed()
+// hashes tell versions of an object apart by what policies judge it by: not by its status,
+// nor by what a server writes for every change. Objects of different forms are not to be
+// compared. They are safe for concurrent use.
+type hashes struct {
+	layouts part.Layouts
+	// seed makes hashes of this process its own: nobody can choose objects that collide.
+	seed maphash.Seed
+}
 
-// hashOf tells versions of an object apart by what policies judge it by: not by its
-// status, nor by what a server writes for every change. Objects of different forms are
-// not to be compared.
-func hashOf(o Item) uint64 {
+func newHashes() *hashes { return &hashes{seed: maphash.MakeSeed()} }
+
+func (h *hashes) of(o Item) uint64 {
+	object, meta := reflect.ValueOf(o), reflect.Value{}
 	if u, ok := o.(*unstructured.Unstructured); ok {
-		return contentHash(u)
+		object, meta = reflect.ValueOf(u.Object), reflect.ValueOf(u.Object["metadata"])
+	} else {
+		meta = object.Elem().FieldByName("ObjectMeta")
 	}
-	return typedHash(o)
-}
-
-// contentHash is hashOf for unstructured objects.
-func contentHash(o *unstructured.Unstructured) uint64 {
-	var h maphash.Hash
-	h.SetSeed(seed)
-	for _, key := range slices.Sorted(maps.Keys(o.Object)) {
-		switch key {
-		case "status":
-		case "metadata":
-			m, _ := o.Object[key].(map[string]any)
-			for _, field := range slices.Sorted(maps.Keys(m)) {
-				switch field {
-				case "managedFields", "resourceVersion", "generation":
-				default:
-					h.WriteString(field)
-					hashInto(&h, m[field])
-				}
-			}
-		default:
-			h.WriteString(key)
-			hashInto(&h, o.Object[key])
-		}
-	}
-	return h.Sum64()
-}
-
-func hashInto(h *maphash.Hash, value any) {
-	var number [8]byte
-	switch v := value.(type) {
-	case map[string]any:
-		h.WriteByte('{')
-		for _, key := range slices.Sorted(maps.Keys(v)) {
-			h.WriteByte('k')
-			h.WriteString(key)
-			h.WriteByte(0)
-			hashInto(h, v[key])
-		}
-		h.WriteByte('}')
-	case []any:
-		h.WriteByte('[')
-		for i := range v {
-			hashInto(h, v[i])
-		}
-		h.WriteByte(']')
-	case string:
-		h.WriteByte('s')
-		binary.LittleEndian.PutUint64(number[:], uint64(len(v)))
-		h.Write(number[:])
-		h.WriteString(v)
-	case int64:
-		h.WriteByte('i')
-		binary.LittleEndian.PutUint64(number[:], uint64(v))
-		h.Write(number[:])
-	case float64:
-		h.WriteByte('f')
-		binary.LittleEndian.PutUint64(number[:], math.Float64bits(v))
-		h.Write(number[:])
-	case bool:
-		if v {
-			h.WriteByte('t')
-		} else {
-			h.WriteByte('n')
-		}
-	default:
-		h.WriteByte('0')
-	}
+	w := part.Writer{Layouts: &h.layouts, Text: make([]byte, 0, 2<<10)}
+	w.Except(object, "status", "kind", "apiVersion", "metadata")
+	w.Except(meta, "managedFields", "resourceVersion", "generation")
+	return maphash.Bytes(h.seed, w.Text)
 }

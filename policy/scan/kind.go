@@ -239,7 +239,7 @@ func (k *kind) look(ctx context.Context, o Item, triggers []trigger, share float
 	if seen && version < last.version {
 		return nil // a list has told of a later version than this one of the watch
 	}
-	now := known{hash: hashOf(o), version: version, pass: k.pass}
+	now := known{hash: k.hashes.of(o), version: version, pass: k.pass}
 	if o.GetNamespace() != "" && k.terminating(o.GetNamespace()) {
 		// What is going away is judged no more: a namespace is empty when nothing is
 		// reported in it.

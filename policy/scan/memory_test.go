@@ -184,11 +184,12 @@ func BenchmarkHash(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	h := newHashes()
 	for name, o := range map[string]Item{"typed": pod, "unstructured": u} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for range b.N {
-				hashOf(o)
+				h.of(o)
 			}
 		})
 	}

@@ -96,14 +96,14 @@ func TestAPartThatNoPolicyClaimsPullsThoseThatTellNone(t *testing.T) {
 		return &rule{source: gate.Source{Kind: kind, Name: name, File: "x.yaml"}, resource: name}
 	}
 	state := &follow.State{Objects: []policy.Object{part}, Policies: []policy.Policy{simple{of("Constraint", "pods")}, compoundRule{of("Rule", "nodes")}}}
-	triggers := changes(nil, state, nil, statedBy(state, nil))
+	triggers := changes(nil, state, nil, newHashes().statedBy(state, nil))
 	if len(triggers) != 1 || triggers[0].reason != Policy {
 		t.Fatalf("triggers are %+v", triggers)
 	}
 	if _, validators := triggers[0].touched.Len(); validators != 1 {
 		t.Errorf("%d policies are touched, want the one that tells no parts", validators)
 	}
-	same := statedBy(state, nil)
+	same := newHashes().statedBy(state, nil)
 	if triggers := changes(state, state, same, same); triggers != nil {
 		t.Errorf("nothing has changed, and %+v is pulled", triggers)
 	}

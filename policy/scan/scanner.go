@@ -90,8 +90,9 @@ type Scanner struct {
 	stated []map[gate.Source]stated
 
 	counts
-	texts texts
-	said  atomic.Bool // that a first scan has ended
+	texts  texts
+	hashes *hashes
+	said   atomic.Bool // that a first scan has ended
 }
 
 // New makes a Scanner that has judged nothing.
@@ -118,7 +119,7 @@ func New(opts Options) (*Scanner, error) {
 		opts.Clock = clock.RealClock{}
 	}
 	s := &Scanner{
-		opts: opts, limit: rate.NewLimiter(rate.Limit(opts.Rate), max(1, int(opts.Rate/20))),
+		opts: opts, hashes: newHashes(), limit: rate.NewLimiter(rate.Limit(opts.Rate), max(1, int(opts.Rate/20))),
 		// Versions go on rising over a restart: fewer than a million changes come in a second.
 		reports: NewReports(uint64(opts.Clock.Now().UnixMicro())),
 		changed: make(chan struct{}, 1), lookups: map[schema.GroupVersionKind]bool{}, running: map[schema.GroupVersionResource]*kind{},
@@ -259,7 +260,7 @@ func (s *Scanner) policiesChanged() bool {
 			continue
 		}
 		any = true
-		is := statedBy(state, s.stated[i])
+		is := s.hashes.statedBy(state, s.stated[i])
 		triggers := changes(s.states[i], state, s.stated[i], is)
 		s.states[i], s.stated[i] = state, is
 		for _, t := range triggers {

@@ -53,7 +53,7 @@ type stated struct {
 }
 
 // statedBy are the objects of a State by what tells them apart.
-func statedBy(state *follow.State, before map[gate.Source]stated) map[gate.Source]stated {
+func (h *hashes) statedBy(state *follow.State, before map[gate.Source]stated) map[gate.Source]stated {
 	all := make(map[gate.Source]stated, len(state.Objects))
 	for _, o := range state.Objects {
 		key := gate.Source{Kind: o.GetObjectKind().GroupVersionKind().GroupKind().String(), Namespace: o.GetNamespace(), Name: o.GetName()}
@@ -61,7 +61,7 @@ func statedBy(state *follow.State, before map[gate.Source]stated) map[gate.Sourc
 			all[key] = last
 			continue
 		}
-		all[key] = stated{o.Unstructured, contentHash(o.Unstructured)}
+		all[key] = stated{o.Unstructured, h.of(o.Unstructured)}
 	}
 	return all
 }

@@ -15,7 +15,8 @@ type Layouts struct{ known sync.Map } // reflect.Type → *layout
 // among them.
 type layout struct {
 	fields map[string][]int
-	all    [][]int // in the order of the type
+	all    [][]int  // in the order of the type
+	names  []string // of each of all; empty for one that JSON does not have
 	// nameless says that fields have no names for JSON: it is a type that a server has
 	// for itself, and which no policy sees.
 	nameless bool
@@ -41,7 +42,7 @@ func (l *layout) add(t reflect.Type, above []int) {
 			l.add(f.Type, at)
 			continue
 		}
-		l.all = append(l.all, at)
+		l.all, l.names = append(l.all, at), append(l.names, name)
 		l.nameless = l.nameless || !tagged && f.IsExported()
 		if _, known := l.fields[name]; !known && name != "" && name != "-" {
 			l.fields[name] = at

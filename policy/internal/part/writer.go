@@ -2,6 +2,7 @@ package part
 
 import (
 	"encoding/binary"
+	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -61,6 +62,7 @@ func (w *Writer) String(s string) {
 var (
 	quantity = reflect.TypeFor[resource.Quantity]()
 	moment   = reflect.TypeFor[time.Time]()
+	textMap  = reflect.TypeFor[map[string]string]()
 	noValue  reflect.Value
 )
 
@@ -137,6 +139,27 @@ func (w *Writer) Part(v reflect.Value, fields []string, shape bool) {
 	// It has no such parts: what it says instead may be an error that shows it.
 	w.Text = append(w.Text, isOther, byte(len(fields)))
 	w.Whole(v)
+}
+
+// Except writes all of an object but the fields of these names.
+func (w *Writer) Except(v reflect.Value, names ...string) {
+	v = bare(v)
+	switch v.Kind() {
+	case reflect.Struct:
+		of := w.Layouts.of(v.Type())
+		for i, at := range of.all {
+			if !slices.Contains(names, of.names[i]) {
+				w.Whole(v.FieldByIndex(at))
+			}
+		}
+	case reflect.Map:
+		for _, key := range sortedKeys(v) {
+			if !slices.Contains(names, key) {
+				w.String(key)
+				w.Whole(v.MapIndex(reflect.ValueOf(key).Convert(v.Type().Key())))
+			}
+		}
+	}
 }
 
 // bare is a value without pointers and interfaces around it; none for nil.
@@ -265,6 +288,14 @@ func (w *Writer) Whole(v reflect.Value) {
 			w.pairs(v)
 			return
 		}
+		if texts, ok := asTexts(v); ok {
+			for _, key := range slices.Sorted(maps.Keys(texts)) {
+				w.String(key)
+				w.Text = append(w.Text, isString)
+				w.String(texts[key])
+			}
+			return
+		}
 		for _, key := range sortedKeys(v) {
 			w.String(key)
 			w.Whole(v.MapIndex(reflect.ValueOf(key).Convert(v.Type().Key())))
@@ -274,6 +305,15 @@ func (w *Writer) Whole(v reflect.Value) {
 	default: // nothing that is read from a client is of such a kind
 		w.Lost = true
 	}
+}
+
+// asTexts is a map of texts, such as labels, which costs less to go through as itself.
+func asTexts(v reflect.Value) (texts map[string]string, ok bool) {
+	if v.Type() != textMap || !v.CanInterface() {
+		return nil, false
+	}
+	texts, ok = v.Interface().(map[string]string)
+	return texts, ok
 }
 
 // pairs writes a map whose keys are no text: in the order of how they are written.
