@@ -104,17 +104,19 @@ func shapeWord(r policy.Read) string {
 	return ""
 }
 
-// covers reports whether one read says all that another, different one does.
+// covers reports whether one read says all that another, different one does. What goes on
+// to the elements says how many they are, or under which keys; where it ends before, what
+// is there instead.
 func covers(one, other policy.Read) bool {
-	if one.Of != other.Of || len(one.Fields) > len(other.Fields)+1 {
+	n := len(other.Fields)
+	if one.Of != other.Of {
 		return false
 	}
-	if len(one.Fields) == len(other.Fields)+1 {
-		// The elements imply how many they are.
-		return other.Shape && one.Fields[len(other.Fields)] == policy.Each && slices.Equal(one.Fields[:len(other.Fields)], other.Fields)
+	if len(one.Fields) > n {
+		return other.Shape && one.Fields[n] == policy.Each && slices.Equal(one.Fields[:n], other.Fields)
 	}
 	if one.Shape || !slices.Equal(one.Fields, other.Fields[:len(one.Fields)]) {
 		return false
 	}
-	return len(one.Fields) < len(other.Fields) || other.Shape
+	return len(one.Fields) < n || other.Shape
 }
