@@ -85,8 +85,8 @@ func (j *judge) ask(r *asked) (silent, remembered bool) {
 	return silent, silent && !unsettled(request)
 }
 
-// compare has a judge answer two requests that are equal in all it reads. It returns
-// whether they were.
+// compare has a judge answer two requests that are equal in all it reads. It reports
+// whether they were, and one answer at least could be remembered.
 func (j *judge) compare(t testing.TB, one, other *asked) bool {
 	if one.projection(j.parts) != other.projection(j.parts) {
 		return false
@@ -96,7 +96,7 @@ func (j *judge) compare(t testing.TB, one, other *asked) bool {
 	if keepsA && !b || keepsB && !a {
 		t.Errorf("%s reads %s\nis silent: %v of\n%v\n%v and %v of\n%v\n%v", j.name, spelled(j.parts), a, one.part, one.Attributes, b, other.part, other.Attributes)
 	}
-	return true
+	return keepsA || keepsB
 }
 
 // vocabulary are keys and values that expressions ask for.
@@ -151,6 +151,63 @@ func (m maker) disturb(value any) any {
 	return m.value()
 }
 
+// tweak changes a value so that its shape stays, or that of what is around it.
+func (m maker) tweak(value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		if len(v) > 0 {
+			key := slices.Sorted(maps.Keys(v))[m.IntN(len(v))]
+			v[key] = m.tweak(v[key])
+		}
+	case []any:
+		if len(v) > 0 {
+			i := m.IntN(len(v))
+			v[i] = m.tweak(v[i])
+		}
+	case string:
+		if v != "" {
+			return m.one("a", "web", "x", "web:latest", "registry.example.org/z:1", "1Gi", strings.Repeat("y", 70))
+		}
+	case int64:
+		if v != 0 {
+			return int64(1 + m.IntN(3))
+		}
+	case bool:
+		return !v
+	}
+	return value
+}
+
+// near changes something along a part that is read, or below it, and returns the value.
+func (m maker) near(value any, fields []string) any {
+	if len(fields) == 0 || m.seldom(5) {
+		if m.seldom(2) {
+			return m.disturb(value)
+		}
+		return m.tweak(value)
+	}
+	switch v := value.(type) {
+	case map[string]any:
+		key := fields[0]
+		if len(v) > 0 && (key == policy.Each || m.seldom(6)) {
+			key = slices.Sorted(maps.Keys(v))[m.IntN(len(v))]
+		}
+		if below, ok := v[key]; ok {
+			v[key] = m.near(below, fields[1:])
+		} else {
+			v[m.one(key, m.key())] = m.value()
+		}
+		return v
+	case []any:
+		if len(v) > 0 {
+			i := m.IntN(len(v))
+			v[i] = m.near(v[i], fields[1:])
+			return v
+		}
+	}
+	return m.disturb(value)
+}
+
 // disturbed is a copy of an object with so many changes, of its kind and with its name.
 func (m maker) disturbed(o *unstructured.Unstructured, changes int) *unstructured.Unstructured {
 	o = o.DeepCopy()
@@ -195,14 +252,27 @@ spec:
 }
 
 // around makes requests of attributes: those, and others that differ in something.
-func (m maker) around(base *asked, ns *corev1.Namespace) *asked {
+func (m maker) around(base *asked, ns *corev1.Namespace, parts []policy.Read) *asked {
 	a := base.Attributes
 	now, before := a.GetObject(), a.GetOldObject()
+	ofObject := slices.DeleteFunc(slices.Clone(parts), func(one policy.Read) bool { return one.Of != policy.OfObject && one.Of != policy.OfOldObject })
 	changed := func(o runtime.Object) runtime.Object {
-		if u, ok := o.(*unstructured.Unstructured); ok && u != nil {
+		u, ok := o.(*unstructured.Unstructured)
+		if !ok || u == nil {
+			return o
+		}
+		if len(ofObject) == 0 || m.seldom(3) {
 			return m.disturbed(u, 1+m.IntN(3))
 		}
-		return o
+		u = u.DeepCopy()
+		kind := u.GroupVersionKind()
+		for range 1 + m.IntN(2) {
+			if all, ok := m.near(u.Object, ofObject[m.IntN(len(ofObject))].Fields).(map[string]any); ok {
+				u.Object = all
+			}
+		}
+		u.SetGroupVersionKind(kind)
+		return u
 	}
 	name, in, dry, who, options := a.GetName(), a.GetNamespace(), a.IsDryRun(), a.GetUserInfo(), a.GetOperationOptions()
 	switch m.IntN(6) {
@@ -213,7 +283,9 @@ func (m maker) around(base *asked, ns *corev1.Namespace) *asked {
 	case 2:
 		if ns != nil {
 			all := content(m.t, ns.DeepCopy()).(map[string]any)
-			all["metadata"] = m.disturb(all["metadata"])
+			if all["metadata"] = m.disturb(all["metadata"]); m.seldom(2) {
+				all["metadata"] = map[string]any{"name": "shop", "labels": map[string]any{"env": m.one("prod", "dev"), m.key(): "a"}}
+			}
 			other := &corev1.Namespace{}
 			if runtime.DefaultUnstructuredConverter.FromUnstructured(all, other) == nil {
 				ns = other
@@ -258,7 +330,7 @@ func served(t testing.TB, r *asked, ns *corev1.Namespace) *asked {
 func (m maker) prune(base *asked, ns *corev1.Namespace, by []judge, changes int) (compared int) {
 	typed := served(m.t, base, ns)
 	for range changes {
-		other := m.around(base, ns)
+		other := m.around(base, ns, by[m.IntN(len(by))].parts)
 		var otherNS *corev1.Namespace
 		for _, one := range other.in.(*cluster).namespaces {
 			otherNS = one
@@ -284,18 +356,19 @@ func (m maker) combined(depth int) string {
 	all := append(slices.Sorted(maps.Keys(readings)), usual...)
 	one := all[m.IntN(len(all))]
 	if depth == 0 || m.seldom(3) {
+		if m.seldom(2) {
+			return "!(" + one + ")"
+		}
 		return one
 	}
-	switch m.IntN(6) {
+	switch m.IntN(5) {
 	case 0:
-		return "!(" + one + ")"
-	case 1:
 		return "(" + one + ") || (" + m.combined(depth-1) + ")"
-	case 2:
+	case 1:
 		return "(" + one + ") ? (" + m.combined(depth-1) + ") : (" + m.combined(depth-1) + ")"
-	case 3:
+	case 2:
 		return "[" + one + "].map(x, x).exists(x, x) || " + m.combined(depth-1)
-	case 4:
+	case 3:
 		return "optional.of(" + one + ").optMap(x, !x).orValue(true) && (" + m.combined(depth-1) + ")"
 	}
 	return "(" + one + ") && (" + m.combined(depth-1) + ")"
@@ -328,28 +401,35 @@ func pruneOnce(t testing.TB, seed uint64) (compared int) {
 		a = attributes(admission.Delete, nil, base, pods, "")
 	}
 	a = admission.NewAttributesRecord(a.GetObject(), a.GetOldObject(), schema.GroupVersionKind{Version: "v1", Kind: "Pod"}, "shop", "web", pods, "", a.GetOperation(), a.GetOperationOptions(), false, alice)
-	switch m.IntN(3) {
+	switch m.IntN(5) {
 	case 0:
 		by = constraintJudge(t, templates[m.IntN(len(templates))], parameters)
-	case 1:
-		spec := "validations: [{expression: " + quoted(m.combined(2)) + "}]"
-		if m.seldom(3) {
+	case 1, 2:
+		spec := "validations: [{expression: " + quoted(m.combined(m.IntN(2))) + "}]"
+		if m.seldom(4) {
 			spec += ", matchConditions: [{name: c, expression: " + quoted(m.combined(1)) + "}]"
 		}
-		if m.seldom(3) {
+		if m.seldom(4) {
 			spec = "variables: [{name: v, expression: " + quoted(m.combined(1)) + "}], validations: [{expression: " + quoted("variables.v || "+m.combined(1)) + "}]"
 		}
 		by = judges(t, vap(t, spec, ""))
+	case 3:
+		// It is silent where it does not match.
+		by = judges(t, []policy.Object{
+			asPolicy(object(t, "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\nmetadata: {name: p0}\nspec:\n  validations: [{expression: 'false'}]\n  matchConstraints:"+m.constraints(true))),
+			asPolicy(object(t, m.binding(validatingPolicyKind, "p0", "b", false)))})
+		a = m.request()
 	default:
 		by = judges(t, m.world(validatingPolicyKind, 1))
-		if a = m.request(); a.GetNamespace() != "shop" {
-			ns = namespace(a.GetNamespace(), map[string]string{"env": "dev"})
-		}
+		a = m.request()
+	}
+	if in := a.GetNamespace(); in != "shop" {
+		ns = namespace(in, map[string]string{"kubernetes.io/metadata.name": in, "env": "dev"})
 	}
 	if len(by) == 0 {
 		return 0
 	}
-	return m.prune(newAsked(t, a, ns), ns, by, 24)
+	return m.prune(newAsked(t, a, ns), ns, by, 60)
 }
 
 // What is equal in all that a policy reads is the same to it.
