@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -105,7 +106,7 @@ var vocabulary = struct {
 	values []any
 }{
 	strings.Fields("metadata spec status labels annotations name namespace app env tier containers initContainers volumes image ports containerPort hostNetwork hostPID hostPath resources limits memory cpu securityContext privileged capabilities drop args index a b limit nodeName replicas readinessProbe finalizers kind none nothing x"),
-	[]any{nil, true, false, int64(0), int64(1), int64(5000), 1.5, "", "a", "web", "x", "prod", "web:latest", "registry.example.org/a:1", "0", "1Gi", map[string]any{}, []any{}, []any{"a"}, []any{"ALL"}, []any{map[string]any{"name": "web", "image": "a"}},
+	[]any{nil, true, false, int64(0), int64(1), int64(5000), int64(math.MaxInt64), 1.5, "", "a", "web", "x", "prod", "web:latest", "registry.example.org/a:1", "0", "1Gi", map[string]any{}, []any{}, []any{"a"}, []any{"ALL"}, []any{map[string]any{"name": "web", "image": "a"}},
 		map[string]any{"app": "web"}, map[string]any{"a": "a", "b": map[string]any{}}, []any{map[string]any{"containerPort": int64(80)}, "x"}},
 }
 
@@ -170,7 +171,7 @@ func (m maker) tweak(value any) any {
 		}
 	case int64:
 		if v != 0 {
-			return int64(1 + m.IntN(3))
+			return []int64{1, 2, 3, math.MaxInt64}[m.IntN(4)]
 		}
 	case bool:
 		return !v

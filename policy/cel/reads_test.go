@@ -108,6 +108,8 @@ var readings = map[string]string{
 	`dyn(object)["spec"].hostNetwork == true`:                                                                                    "object.spec.hostNetwork",
 	`object == oldObject`: "object old",
 	`object.spec.containers.sortBy(c, c.name).all(c, c.image != "")`: "object.spec.containers",
+	`[object.spec.a + object.spec.b].size() == 1`:                    "object.spec.a object.spec.b",
+	`(object.spec.a + object.spec.b)[?0].hasValue()`:                 "object.spec.a object.spec.b",
 	`1 + 1 == 2`: "",
 }
 
