@@ -94,24 +94,28 @@ func (a *analysis) suppose(r reach, mapping bool) bool {
 		return false
 	}
 	for _, one := range r.at {
-		if len(one.Fields) == 0 {
-			return false
-		}
-		name := one.Fields[len(one.Fields)-1]
-		ofObject := one.Of == policy.OfObject || one.Of == policy.OfOldObject
-		switch {
-		case mappings[name]:
-		case mapping, !ofObject, name == policy.Each, !strings.HasSuffix(name, "s"):
+		if !typed(one) && !supposable(one, mapping) {
 			return false
 		}
 	}
 	for _, one := range r.at {
 		s := supposition{Read: one, mapping: mapping}
-		// A Namespace has Go's types, and so have those who ask.
-		ofObject := one.Of == policy.OfObject || one.Of == policy.OfOldObject
-		if ofObject && !slices.ContainsFunc(a.supposed, func(other supposition) bool { return other.mapping == s.mapping && same(other.Read, s.Read) }) {
+		if !typed(one) && !slices.ContainsFunc(a.supposed, func(other supposition) bool { return other.mapping == s.mapping && same(other.Read, s.Read) }) {
 			a.supposed = append(a.supposed, s)
 		}
 	}
 	return true
+}
+
+// typed reports whether a part is a map by Go's types, which a Namespace always has.
+func typed(part policy.Read) bool {
+	return part.Of == policy.OfNamespace && len(part.Fields) == 2 && part.Fields[0] == "metadata" && (part.Fields[1] == "labels" || part.Fields[1] == "annotations")
+}
+
+func supposable(part policy.Read, mapping bool) bool {
+	if part.Of != policy.OfObject && part.Of != policy.OfOldObject || len(part.Fields) == 0 {
+		return false
+	}
+	name := part.Fields[len(part.Fields)-1]
+	return mappings[name] || !mapping && name != policy.Each && strings.HasSuffix(name, "s")
 }

@@ -107,9 +107,11 @@ var readings = map[string]string{
 	`object.spec.containers.all(c, .object.spec.hostNetwork == true)`:                                                            "object.spec.containers? object.spec.hostNetwork",
 	`dyn(object)["spec"].hostNetwork == true`:                                                                                    "object.spec.hostNetwork",
 	`object == oldObject`: "object old",
-	`object.spec.containers.sortBy(c, c.name).all(c, c.image != "")`: "object.spec.containers",
-	`[object.spec.a + object.spec.b].size() == 1`:                    "object.spec.a object.spec.b",
-	`(object.spec.a + object.spec.b)[?0].hasValue()`:                 "object.spec.a object.spec.b",
+	`object.spec.containers.sortBy(c, c.name).all(c, c.image != "")`:                            "object.spec.containers",
+	`[object.spec.a + object.spec.b].size() == 1`:                                               "object.spec.a object.spec.b",
+	`(object.spec.a + object.spec.b)[?0].hasValue()`:                                            "object.spec.a object.spec.b",
+	`request.userInfo.extra.labels.exists(l, l == "a") || "a" in request.userInfo.extra.labels`: "request.userInfo.extra.labels",
+	`namespaceObject.metadata.labels.data.size() < 4`:                                           "namespace.metadata.labels.data",
 	`1 + 1 == 2`: "",
 }
 
