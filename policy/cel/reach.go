@@ -94,21 +94,21 @@ func (a *analysis) suppose(r reach, mapping bool) bool {
 		return false
 	}
 	for _, one := range r.at {
-		if !typed(one) && !supposable(one, mapping) {
+		if !mapped(one) && !supposable(one, mapping) {
 			return false
 		}
 	}
 	for _, one := range r.at {
 		s := supposition{Read: one, mapping: mapping}
-		if !typed(one) && !slices.ContainsFunc(a.supposed, func(other supposition) bool { return other.mapping == s.mapping && same(other.Read, s.Read) }) {
+		if !mapped(one) && !slices.ContainsFunc(a.supposed, func(other supposition) bool { return other.mapping == s.mapping && same(other.Read, s.Read) }) {
 			a.supposed = append(a.supposed, s)
 		}
 	}
 	return true
 }
 
-// typed reports whether a part is a map by Go's types, which a Namespace always has.
-func typed(part policy.Read) bool {
+// mapped reports whether a part is a map by Go's types, which a Namespace always has.
+func mapped(part policy.Read) bool {
 	return part.Of == policy.OfNamespace && len(part.Fields) == 2 && part.Fields[0] == "metadata" && (part.Fields[1] == "labels" || part.Fields[1] == "annotations")
 }
 

@@ -105,7 +105,7 @@ var vocabulary = struct {
 	keys   []string
 	values []any
 }{
-	strings.Fields("metadata spec status labels annotations name namespace app env tier containers initContainers volumes image ports containerPort hostNetwork hostPID hostPath resources limits memory cpu securityContext privileged capabilities drop args index a b limit nodeName replicas readinessProbe finalizers kind none nothing x"),
+	strings.Fields("metadata spec status labels annotations name namespace app env tier containers initContainers volumes image ports containerPort hostNetwork hostPID hostPath resources limits memory cpu securityContext privileged capabilities drop args zone zones index a b limit nodeName replicas readinessProbe finalizers kind none nothing x"),
 	[]any{nil, true, false, int64(0), int64(1), int64(5000), int64(math.MaxInt64), 1.5, "", "a", "web", "x", "prod", "web:latest", "registry.example.org/a:1", "0", "1Gi", map[string]any{}, []any{}, []any{"a"}, []any{"ALL"}, []any{map[string]any{"name": "web", "image": "a"}},
 		map[string]any{"app": "web"}, map[string]any{"a": "a", "b": map[string]any{}}, []any{map[string]any{"containerPort": int64(80)}, "x"}},
 }

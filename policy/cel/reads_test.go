@@ -112,6 +112,17 @@ var readings = map[string]string{
 	`(object.spec.a + object.spec.b)[?0].hasValue()`:                                            "object.spec.a object.spec.b",
 	`request.userInfo.extra.labels.exists(l, l == "a") || "a" in request.userInfo.extra.labels`: "request.userInfo.extra.labels",
 	`namespaceObject.metadata.labels.data.size() < 4`:                                           "namespace.metadata.labels.data",
+	`object.spec.nodeName in ["a", "web"]`:                                                      "object.spec.nodeName",
+	`object.spec.nodeName in object.metadata.labels`:                                            "object.metadata.labels? object.spec.nodeName",
+	`object.spec.?nodeName.orValue(object.spec.?zone.orValue("a")) == "a"`:                      "object.spec.nodeName object.spec.zone",
+	`object.spec.?zone.or(object.spec.?nodeName).hasValue()`:                                    "object.spec.nodeName? object.spec.zone?",
+	`[object.spec.args, object.spec.zones].flatten() == ["a", "b", "x"]`:                        "object.spec.args object.spec.zones",
+	`object.spec.args + object.spec.zones == ["a", "b", "x"]`:                                   "object.spec.args object.spec.zones",
+	`[object.spec.args + object.spec.zones].all(l, l.size() > 1)`:                               "object.spec.args object.spec.zones",
+	`{object.spec.nodeName: 1}.exists(k, k == "a")`:                                             "object.spec.nodeName",
+	`object.spec.containers.map(c, c.image.endsWith("x"), c.name) == ["side"]`:                  "object.spec.containers[*].image object.spec.containers[*].name",
+	`object.spec.containers.transformList(i, c, c.image.endsWith("x"), c.name).size() == 1`:     "object.spec.containers[*].image object.spec.containers[*].name?",
+	`namespaceObject == null || namespaceObject.metadata.name == "shop"`:                        "namespace.metadata.name",
 	`1 + 1 == 2`: "",
 }
 
