@@ -123,7 +123,9 @@ var readings = map[string]string{
 	`object.spec.containers.map(c, c.image.endsWith("x"), c.name) == ["side"]`:                  "object.spec.containers[*].image object.spec.containers[*].name",
 	`object.spec.containers.transformList(i, c, c.image.endsWith("x"), c.name).size() == 1`:     "object.spec.containers[*].image object.spec.containers[*].name?",
 	`namespaceObject == null || namespaceObject.metadata.name == "shop"`:                        "namespace.metadata.name",
-	`1 + 1 == 2`: "",
+	`(object.spec.args + object.spec.zones).map(c, 1).size() == 2`:                              "object.spec.args? object.spec.zones?",
+	`object.spec.args.map(c, 1).size() == 2`:                                                    "object.spec.args?",
+	`1 + 1 == 2`:                                                                                "",
 }
 
 func TestReads(t *testing.T) {
