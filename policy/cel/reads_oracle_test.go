@@ -128,7 +128,9 @@ func (m maker) around(base *asked, ns *corev1.Namespace, parts []policy.Read) *a
 	case 1:
 		now, before = changed(now), changed(before)
 	case 2:
-		if ns != nil {
+		if m.seldom(3) {
+			ns = nil // it has gone
+		} else if ns != nil {
 			all := content(m.t, ns.DeepCopy()).(map[string]any)
 			if all["metadata"] = m.disturb(all["metadata"]); m.seldom(2) {
 				all["metadata"] = map[string]any{"name": "shop", "labels": map[string]any{"env": m.one("prod", "dev"), m.key(): "a"}}
@@ -226,10 +228,15 @@ func pruneOnce(t testing.TB, seed uint64, changes int) (compared int) {
 		by = judges(t, vap(t, spec, ""))
 	case 3:
 		// It is silent where it does not match.
+		constraints := m.constraints(true)
+		if a = m.request(); m.seldom(3) {
+			constraints = ` {namespaceSelector: {matchLabels: {env: prod}}, resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: ["*"], resources: [namespaces, pods]}]}`
+			o := object(t, "{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {env: "+m.one("prod", "dev")+"}}}")
+			a = attributes(admission.Update, o, o.DeepCopy(), schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, "")
+		}
 		by = judges(t, []policy.Object{
-			asPolicy(object(t, "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\nmetadata: {name: p0}\nspec:\n  validations: [{expression: 'false'}]\n  matchConstraints:"+m.constraints(true))),
+			asPolicy(object(t, "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\nmetadata: {name: p0}\nspec:\n  validations: [{expression: 'false'}]\n  matchConstraints:"+constraints)),
 			asPolicy(object(t, m.binding(validatingPolicyKind, "p0", "b", false)))})
-		a = m.request()
 	default:
 		by = judges(t, m.world(validatingPolicyKind, 1))
 		a = m.request()
