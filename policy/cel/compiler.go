@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	celgo "github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/types"
 	v1 "k8s.io/api/admissionregistration/v1"
 	plugincel "k8s.io/apiserver/pkg/admission/plugin/cel"
@@ -49,6 +50,8 @@ type Compiler struct {
 	// plain is for all rules without variables: an environment costs milliseconds
 	// and some hundred kilobytes.
 	plain *plugincel.CompositedCompiler
+	// analyzing is for finding out what expressions read.
+	analyzing *celgo.Env
 }
 
 // NewCompiler builds the environments.
@@ -58,14 +61,18 @@ func NewCompiler() (*Compiler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build CEL environment: %w", err)
 	}
-	return &Compiler{base: base, plain: plain}, nil
+	analyzing, err := newAnalyzing(base)
+	if err != nil {
+		return nil, fmt.Errorf("build CEL environment: %w", err)
+	}
+	return &Compiler{base: base, plain: plain, analyzing: analyzing}, nil
 }
 
 // Compile makes a Program. Where there are faults it is one all the same: what does
 // not compile is then an evaluation that failed, as it is in an API server.
 func (c *Compiler) Compile(rules Rules) (*Program, []Fault) {
 	all := plugincel.OptionalVariableDeclarations{HasParams: rules.Params, HasAuthorizer: true}
-	return c.compile(rules, visible{variables: all, rules: all, messages: plugincel.OptionalVariableDeclarations{HasParams: rules.Params}})
+	return c.compile(rules, visible{variables: all, rules: all, messages: plugincel.OptionalVariableDeclarations{HasParams: rules.Params}}, celconfig.RuntimeCELCostBudget)
 }
 
 // visible is what the expressions of each part of some rules see.
@@ -73,7 +80,8 @@ type visible struct {
 	variables, rules, messages plugincel.OptionalVariableDeclarations
 }
 
-func (c *Compiler) compile(rules Rules, see visible) (*Program, []Fault) {
+// compile takes the budget of an evaluation.
+func (c *Compiler) compile(rules Rules, see visible, budget int64) (*Program, []Fault) {
 	s, err := c.scope(rules.Variables, see.variables)
 	if err != nil {
 		return &Program{validator: validating.NewValidator(nil, nil, nil, nil, rules.FailurePolicy, err)}, s.faults
@@ -98,11 +106,12 @@ func (c *Compiler) compile(rules Rules, see visible) (*Program, []Fault) {
 		annotations[i] = &validating.AuditAnnotationCondition{Key: a.Key, ValueExpression: a.ValueExpression}
 	}
 	checks := s.conditions("validations[%d].expression", validations, see.rules)
-	p := &Program{budget: celconfig.RuntimeCELCostBudget, plain: newPlain(&rules, conditions, s.compiled, s.variables), validator: validating.NewValidator(
+	p := &Program{budget: budget, plain: newPlain(&rules, conditions, s.compiled, s.variables), validator: validating.NewValidator(
 		checks, matcher,
 		s.conditions("auditAnnotations[%d].valueExpression", annotations, see.rules),
 		s.conditions("validations[%d].messageExpression", messages, see.messages),
 		rules.FailurePolicy, nil)}
+	p.reads = newReads(c.analyzing, &rules, p.plain, budget)
 	return p, s.faults
 }
 

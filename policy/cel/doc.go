@@ -42,6 +42,23 @@
 //   - Nothing judges the kinds that hold these policies, nor reviews of tokens and
 //     access: upstream leaves them out, so that a cluster can be mended.
 //
+// # What a policy reads
+//
+// A binding says by its Reads, and a Constraint by its own, which parts of a request decide
+// whether it has anything to say. They are worked out when the policy is compiled: an
+// analysis goes through every expression as an evaluation would, and follows where each
+// value leads back into the request. A field that is selected, an element that is gone
+// through, a list that is filtered or added to another are followed; of what is asked for
+// its presence or its length, the Shape is read; whatever any other function is given is
+// read wholly. What a name in Kubernetes stands for, such as labels for a map, may be
+// supposed: a request that does not keep to it is judged as any other, and what was said
+// of it is Unsettled, as is what was judged in another version than the request's. It is
+// not known what a policy reads that has params, writes to the audit event, asks who may
+// do what, or has a fault.
+//
+// That no read is missing is tested against evaluations: requests that differ in nothing
+// that is read are answered alike, and what an evaluation looks at is read.
+//
 // # Where it cannot equal an API server
 //
 // An API server knows how to convert every kind it serves. Where there is no such

@@ -75,10 +75,13 @@ func Holds(ctx context.Context, set *policy.Set, r *policy.Request) (holds bool)
 // holds is judge, where that has nothing to say.
 func (b *validatingBinding) holds(ctx context.Context, v *view) bool {
 	m, ok, err := b.matchesPolicy(v)
+	v.settle(b.pair.policy, m, ok, b.server)
 	if err != nil || !ok {
 		return err == nil
 	}
-	if ok, err = b.matchesBinding(v); err != nil || !ok {
+	as, ok, err := b.matchesBinding(v)
+	v.settle(b.pair.binding, as, ok, b.server)
+	if err != nil || !ok {
 		return err == nil
 	}
 	versioned, err := v.as(m.kind, b.server)
@@ -89,8 +92,7 @@ func (b *validatingBinding) holds(ctx context.Context, v *view) bool {
 	if err != nil {
 		return false
 	}
-	program := b.of.program
-	return program.plain.holds(ctx, v, versioned, m.resource, nil, namespace, program.budget)
+	return b.of.program.holds(ctx, v, versioned, m.resource, nil, namespace)
 }
 
 // vouched reports whether Holds may speak for a policy.

@@ -100,13 +100,14 @@ type lastMatch struct {
 	err      error
 }
 
-// matchesBinding reports whether the binding is for a request of its policy.
-func (p *pair) matchesBinding(v *view) (bool, error) {
+// matchesBinding reports whether the binding is for a request of its policy. As what it
+// matches is nothing to the policy.
+func (p *pair) matchesBinding(v *view) (m matched, ok bool, err error) {
 	if p.binding == nil {
-		return true, nil
+		return m, true, nil
 	}
-	ok, _, _, err := v.matcher.Matches(&v.attributes, v.interfaces(p.server), p.binding)
-	return ok, err
+	ok, m.resource, m.kind, err = v.matcher.Matches(&v.attributes, v.interfaces(p.server), p.binding)
+	return m, ok, err
 }
 
 // exempt are resources that upstream's plugins never judge: the policies themselves,

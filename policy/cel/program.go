@@ -18,6 +18,7 @@ type Program struct {
 	plain *plain
 	// budget is what one evaluation may cost.
 	budget int64
+	reads  reads
 }
 
 // Decision is what is wrong with a request.

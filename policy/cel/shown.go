@@ -217,8 +217,22 @@ type unmatched struct {
 
 // validate is upstream's Validate, which is asked only where something may be wrong.
 func (p *Program) validate(ctx context.Context, v *view, versioned *admission.VersionedAttributes, resource schema.GroupVersionResource, params runtime.Object, namespace *corev1.Namespace) validating.ValidateResult {
-	if p.plain.holds(ctx, v, versioned, resource, params, namespace, p.budget) {
+	if p.holds(ctx, v, versioned, resource, params, namespace) {
 		return validating.ValidateResult{}
 	}
+	if !p.reads.messages {
+		v.request.Unsettle() // what messages cost may be why nothing is said
+	} else {
+		p.reads.settle(v, versioned)
+	}
 	return p.validator.Validate(ctx, resource, versioned, params, namespace, p.budget, v.authorizer)
+}
+
+// holds is that of plain rules.
+func (p *Program) holds(ctx context.Context, v *view, versioned *admission.VersionedAttributes, resource schema.GroupVersionResource, params runtime.Object, namespace *corev1.Namespace) bool {
+	if !p.plain.holds(ctx, v, versioned, resource, params, namespace, p.budget) {
+		return false
+	}
+	p.reads.settle(v, versioned)
+	return true
 }

@@ -82,11 +82,11 @@ func (c *Compiler) CompileTemplate(name string, source map[string]any) (*Templat
 	for _, v := range s.Validations {
 		rules.Validations = append(rules.Validations, v1.Validation{Expression: v.Expression, Message: v.Message, MessageExpression: v.MessageExpression})
 	}
-	program, more := c.compile(rules, visible{variables: plugincel.OptionalVariableDeclarations{HasParams: true}})
+	program, more := c.compile(rules, visible{variables: plugincel.OptionalVariableDeclarations{HasParams: true}},
+		celconfig.PerCallLimit) // as Gatekeeper has it: a tenth of an API server's
 	if program.plain != nil {
 		program.plain.variables.template = true
 	}
-	program.budget = celconfig.PerCallLimit // as Gatekeeper has it: a tenth of an API server's
 	for _, f := range more {
 		faults = append(faults, Fault{"source." + f.templatePath(), f.Err})
 	}

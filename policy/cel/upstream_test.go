@@ -325,6 +325,11 @@ func refusal(err error) string {
 // newSet of an engine with these policies.
 func newSet(t testing.TB, policies []policy.Object) *policy.Set {
 	t.Helper()
+	return policy.NewSet(newEngine(t).Compile(policies).Policies, policy.Options{})
+}
+
+func newEngine(t testing.TB) *cel.Engine {
+	t.Helper()
 	e, err := cel.New(cel.Options{Compiler: shared(), Namespaced: func(kind schema.GroupVersionKind) (bool, bool, error) {
 		switch {
 		case kind == limits, kind == schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}:
@@ -337,7 +342,7 @@ func newSet(t testing.TB, policies []policy.Object) *policy.Set {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return policy.NewSet(e.Compile(policies).Policies, policy.Options{})
+	return e
 }
 
 // shared is one compiler for all worlds: it keeps nothing of what it compiles.

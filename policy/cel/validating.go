@@ -41,7 +41,10 @@ type validatingBinding struct {
 	vouches bool
 }
 
-var _ policy.Compound = &validatingBinding{}
+var (
+	_ policy.Compound = &validatingBinding{}
+	_ policy.Reader   = &validatingBinding{}
+)
 
 // Details is what a Result of a ValidatingAdmissionPolicy has for machines: what
 // upstream writes to the audit event.
@@ -120,6 +123,7 @@ func (b *validatingBinding) judge(ctx context.Context, r *policy.Request, annota
 	// In upstream's order: what is wrong with the policy refuses whatever its bindings
 	// match, and a namespace that is not there whatever the params.
 	m, ok, err := b.matchesPolicy(v)
+	v.settle(b.pair.policy, m, ok, b.server)
 	if err != nil {
 		return b.misconfigured("policy", err), annotations
 	}
@@ -130,7 +134,9 @@ func (b *validatingBinding) judge(ctx context.Context, r *policy.Request, annota
 	if err != nil {
 		return b.misconfigured("policy", err), annotations
 	}
-	if ok, err = b.matchesBinding(v); err != nil {
+	as, ok, err := b.matchesBinding(v)
+	v.settle(b.pair.binding, as, ok, b.server)
+	if err != nil {
 		return b.misconfigured("binding", err), annotations
 	}
 	if !ok {
