@@ -57,7 +57,6 @@ type Request struct {
 	namespace    *corev1.Namespace
 	namespaceErr error
 	asked        bool
-	unsettled    bool
 
 	mu            sync.Mutex
 	kept, lasting map[any]any
@@ -119,10 +118,6 @@ func (r *Request) content(c *converted, get func() runtime.Object) (*unstructure
 	}
 	return c.object, c.err
 }
-
-// Unsettle says that what the policy that is being asked says of the request is not only
-// made of what it Reads.
-func (r *Request) Unsettle() { r.unsettled = true }
 
 // Namespace is the one the request is in; nil for what is in none. For a Namespace
 // it is the object itself, or, when it is deleted, what is there.

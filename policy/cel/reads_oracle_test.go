@@ -47,7 +47,7 @@ func judges(t testing.TB, objects []policy.Object) (all []judge) {
 		all = append(all,
 			judge{fmt.Sprint("validate ", i), parts, func(r *policy.Request) bool {
 				// As a Set asks: only those whose Selectors match.
-				for _, v := range set.Validators(context.Background(), r) {
+				for v := range set.Validators(context.Background(), r) {
 					if len(v.Validate(context.Background(), r)) > 0 {
 						return false
 					}

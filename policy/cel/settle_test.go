@@ -46,7 +46,7 @@ func TestUnsettled(t *testing.T) {
 			set := newSet(t, vap(t, test.spec, test.binding))
 			for name, silent := range map[string]func(*policy.Request) bool{
 				"validate": func(r *policy.Request) bool {
-					for _, v := range set.Validators(context.Background(), r) {
+					for v := range set.Validators(context.Background(), r) {
 						if len(v.Validate(context.Background(), r)) > 0 {
 							return false
 						}
