@@ -1,0 +1,150 @@
+package rego
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/gatehouse-io/gatehouse/policy"
+)
+
+// A path is fields from input on, each behind a pathMark but for the first. inInput and
+// inReview are the two that are never read as a whole.
+const (
+	pathMark = "\x01"
+	inInput  = ""
+	inReview = "review"
+)
+
+type paths map[string]bool
+
+// alias is what a value may be: parts of the input, something that was made with such
+// parts inside, a text, or anything that says nothing of the input that has not been read
+// already. It only grows.
+type alias struct {
+	paths paths
+	// inside are the parts in something made, at any depth.
+	inside paths
+	// texts and textsInside are constants; other and otherInside say that it may be
+	// something else as well, which is neither of the paths.
+	texts, textsInside map[string]bool
+	other, otherInside bool
+	// melted says that the parts inside decide the form of what was made of them: a set,
+	// where equal ones are one, or a text. meltedInside says so of something inside.
+	melted, meltedInside bool
+}
+
+// made is something with values inside.
+func made(melted bool, of ...*alias) *alias {
+	a := &alias{other: true, melted: melted}
+	for _, one := range of {
+		a.put(one)
+	}
+	return a
+}
+
+// put has one more value inside.
+func (a *alias) put(one *alias) bool {
+	grown := into(&a.inside, one.paths)
+	grown = into(&a.inside, one.inside) || grown
+	grown = into(&a.textsInside, one.texts) || grown
+	grown = into(&a.textsInside, one.textsInside) || grown
+	grown = raise(&a.otherInside, one.other || one.otherInside) || grown
+	return raise(&a.meltedInside, one.melted || one.meltedInside) || grown
+}
+
+// content is any of the values inside.
+func (a *alias) content() *alias {
+	return &alias{paths: a.inside, inside: a.inside, texts: a.textsInside, textsInside: a.textsInside,
+		other: a.otherInside, otherInside: a.otherInside, melted: a.meltedInside, meltedInside: a.meltedInside}
+}
+
+// join has the alias be another as well, and reports whether that is new.
+func (a *alias) join(b *alias) bool {
+	grown := into(&a.paths, b.paths)
+	grown = into(&a.inside, b.inside) || grown
+	grown = into(&a.texts, b.texts) || grown
+	grown = into(&a.textsInside, b.textsInside) || grown
+	grown = raise(&a.other, b.other) || grown
+	grown = raise(&a.otherInside, b.otherInside) || grown
+	grown = raise(&a.melted, b.melted) || grown
+	return raise(&a.meltedInside, b.meltedInside) || grown
+}
+
+// constants are the texts that the value is one of; nil where it may be anything else.
+func (a *alias) constants() []string {
+	if a.other || len(a.paths) > 0 || len(a.texts) == 0 {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(a.texts))
+}
+
+// empty reports whether nothing is known that the value may be.
+func (a *alias) empty() bool {
+	return !a.other && len(a.paths)+len(a.texts)+len(a.inside)+len(a.textsInside) == 0
+}
+
+func into[M ~map[string]bool](to *M, from M) (grown bool) {
+	for key := range from {
+		if !(*to)[key] {
+			if *to == nil {
+				*to = M{}
+			}
+			(*to)[key], grown = true, true
+		}
+	}
+	return grown
+}
+
+func raise(to *bool, by bool) bool {
+	if *to || !by {
+		return false
+	}
+	*to = true
+	return true
+}
+
+// parts of the review: those that are part of a request, and those that are the same
+// wherever the kind and the operation are.
+var (
+	reviewParts = []string{"object", "oldObject", "namespaceObject", "name", "namespace", "dryRun", "options", "userInfo"}
+	reviewFixed = []string{"uid", "kind", "resource", "subResource", "requestKind", "requestResource", "requestSubResource", "operation"}
+)
+
+// field adds a field of the path to an alias.
+func (f *follower) field(to *alias, path, name string) {
+	switch {
+	case path == inInput && name == inReview:
+		into(&to.paths, paths{inReview: true})
+	case path == inInput && name == "parameters", path == inReview && slices.Contains(reviewFixed, name):
+		to.other, to.otherInside = true, true
+	case path == inInput, path == inReview && !slices.Contains(reviewParts, name):
+		f.fail("input." + strings.ReplaceAll(strings.TrimPrefix(path+pathMark+name, pathMark), pathMark, ".") + " is not known")
+	case path == inReview || nameable(name):
+		f.deeper(to, path, name)
+	default:
+		f.each(to, path)
+	}
+}
+
+// nameable reports whether a field of content is found under its name alone: others may
+// have become that name when what is no UTF-8 was replaced, or mark paths.
+func nameable(name string) bool { return !strings.ContainsAny(name, "\ufffd\x00\x01") }
+
+// each adds every element or value below the path.
+func (f *follower) each(to *alias, path string) {
+	f.require(path, shape)
+	if path != inInput && path != inReview {
+		f.deeper(to, path, policy.Each)
+	}
+}
+
+// deeper takes a step; where the path gets too long, all that is there counts.
+func (f *follower) deeper(to *alias, path, step string) {
+	if strings.Count(path, pathMark) >= deepest {
+		f.require(path, whole)
+		to.other, to.otherInside = true, true
+		return
+	}
+	into(&to.paths, paths{path + pathMark + step: true})
+}

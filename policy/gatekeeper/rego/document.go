@@ -1,0 +1,246 @@
+package rego
+
+import (
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// document is what the rules of one name make: a value, a set, an object, or a function.
+type document struct {
+	name  string
+	kind  documentKind
+	rules []*ast.Rule
+	// why says that the rules are not of a form that is known.
+	why string
+
+	value      alias
+	parameters []alias
+	scopes     []*scope
+	// asked says that it is data.template.violation.
+	asked bool
+	// reached says that it is evaluated; early that the evaluation may end before all of
+	// it has been.
+	reached, early bool
+}
+
+type documentKind uint8
+
+const (
+	oneOf documentKind = iota
+	setOf
+	objectOf
+	function
+)
+
+// scope is one rule of a document, with its else.
+type scope struct {
+	of    *document
+	rule  *ast.Rule
+	bound *bindings
+	vars  map[ast.Var]*alias
+}
+
+// documentName is the name of the document that a reference from data on leads to, and how
+// many steps lead there; empty where there is none.
+func (f *follower) documentName(ref ast.Ref) (name string, steps int) {
+	name = ref[0].Value.String()
+	for i, step := range ref[1:] {
+		text, ok := step.Value.(ast.String)
+		if !ok {
+			return "", 0
+		}
+		name += pathMark + string(text)
+		if f.documents[name] != nil {
+			return name, i + 2
+		}
+	}
+	return "", 0
+}
+
+// define adds a rule to its document.
+func (f *follower) define(r *ast.Rule) {
+	name := ""
+	for _, step := range r.Module.Package.Path {
+		switch v := step.Value.(type) {
+		case ast.Var:
+			name += string(v) + pathMark
+		case ast.String:
+			name += string(v) + pathMark
+		}
+	}
+	own := r.Head.Ref()
+	name += string(own[0].Value.(ast.Var))
+	d := f.documents[name]
+	if d == nil {
+		d = &document{name: strings.ReplaceAll(name, pathMark, ".")}
+		f.documents[name] = d
+	}
+	kind, steps := oneOf, 1
+	switch {
+	case len(r.Head.Args) > 0:
+		kind = function
+	case r.Head.Key != nil && r.Head.Value == nil:
+		kind = setOf
+	case r.Head.Key != nil:
+		kind, steps = objectOf, 2
+	}
+	if len(own) != steps || len(d.rules) > 0 && kind != d.kind {
+		d.why = d.name + " has rules of a form that is not known"
+	}
+	d.kind = kind
+	d.rules = append(d.rules, r)
+}
+
+// reach has a document followed.
+func (f *follower) reach(d *document, early bool) {
+	if d.why != "" {
+		f.fail(d.why)
+		return
+	}
+	if !d.reached {
+		d.parameters = make([]alias, len(d.rules[0].Head.Args))
+		for _, r := range d.rules {
+			d.scopes = append(d.scopes, &scope{of: d, rule: r, bound: bindingsOf(r, f.takes), vars: map[ast.Var]*alias{}})
+		}
+		d.reached, f.changed = true, true
+		f.reached = append(f.reached, d)
+	}
+	if early && !d.early {
+		d.early, f.changed = true, true
+	}
+}
+
+// takes is how many arguments a function has.
+func (f *follower) takes(function *ast.Term) int {
+	ref, ok := function.Value.(ast.Ref)
+	if !ok {
+		return 0
+	}
+	if name, _ := f.documentName(ref); name != "" {
+		return len(f.documents[name].rules[0].Head.Args)
+	}
+	if b := ast.BuiltinMap[ref.String()]; b != nil {
+		return len(b.Decl.FuncArgs().Args)
+	}
+	return 0
+}
+
+// follow goes over the rules once.
+func (d *document) follow(f *follower) {
+	one := d.single(f)
+	for _, s := range d.scopes {
+		for r := s.rule; r != nil; r = r.Else {
+			w := &walk{follower: f, scope: s, early: d.early || d.kind == function || d.kind == oneOf}
+			for i, arg := range r.Head.Args {
+				w.bind(arg, &d.parameters[i])
+				if v, _ := arg.Value.(ast.Var); s.bound.places[v] != 1 {
+					f.readWhole(&d.parameters[i]) // it is compared, or looked up by
+				}
+			}
+			w.body(r.Body)
+			w.head(r, one)
+		}
+	}
+}
+
+// single reports whether the rules cannot make different values at once, which would be
+// an error: whether there is one is then decided by the values.
+func (d *document) single(f *follower) bool {
+	if d.kind == setOf {
+		return true
+	}
+	if d.kind == objectOf {
+		f.failing()
+		return false
+	}
+	var value *ast.Term
+	constant, chains := true, 0
+	for _, s := range d.scopes {
+		if !s.rule.Default {
+			chains++
+		}
+		for r := s.rule; r != nil; r = r.Else {
+			if !scalar(r.Head.Value) {
+				constant = false
+			}
+		}
+	}
+	if !constant {
+		if chains <= 1 {
+			iterates := false
+			for _, s := range d.scopes {
+				for r := s.rule; r != nil; r = r.Else {
+					iterates = iterates || s.bound.iterates(r)
+				}
+			}
+			if !iterates {
+				return true
+			}
+		}
+		f.failing()
+		return false
+	}
+	for _, s := range d.scopes {
+		for r := s.rule; r != nil && !s.rule.Default; r = r.Else {
+			if value != nil && !value.Equal(r.Head.Value) && chains > 1 {
+				f.failing()
+			}
+			value = r.Head.Value
+		}
+	}
+	return true
+}
+
+func (f *follower) failing() {
+	if !f.fails {
+		f.fails, f.changed = true, true
+	}
+}
+
+// head has the document be what a rule makes it.
+func (w *walk) head(r *ast.Rule, single bool) {
+	d, grown := w.scope.of, false
+	switch d.kind {
+	case setOf:
+		key := w.term(r.Head.Key)
+		w.present(r.Head.Key, key)
+		if d.asked && !w.says(r) {
+			w.readWhole(key)
+		}
+		grown = d.value.join(made(true, key))
+	case objectOf:
+		key, value := w.term(r.Head.Key), w.term(r.Head.Value)
+		w.readWhole(key)
+		w.readWhole(value)
+		grown = d.value.join(made(false, key, value))
+	default:
+		value := w.term(r.Head.Value)
+		w.present(r.Head.Value, value)
+		if !single {
+			w.readWhole(value)
+		}
+		grown = d.value.join(value)
+	}
+	w.changed = w.changed || grown
+}
+
+// says reports whether what a rule puts into violation is an object with a msg: it is a
+// violation then, or its msg is no text, which is an error; both are told, whatever the
+// object holds.
+func (w *walk) says(r *ast.Rule) bool {
+	key := r.Head.Key
+	if v, ok := w.scope.bound.here(key); ok {
+		for _, e := range r.Body {
+			if terms, _ := e.Terms.([]*ast.Term); isEqual(e) && !e.Negated {
+				if terms[1].Value.Compare(v) == 0 {
+					key = terms[2]
+				} else if terms[2].Value.Compare(v) == 0 {
+					key = terms[1]
+				}
+			}
+		}
+	}
+	object, ok := key.Value.(ast.Object)
+	return ok && object.Get(ast.StringTerm("msg")) != nil
+}

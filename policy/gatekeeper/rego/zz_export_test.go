@@ -1,0 +1,3 @@
+package rego
+
+func (p *Program) Why() string { return p.reads().why }
