@@ -23,57 +23,64 @@ type paths map[string]bool
 // already. It only grows.
 type alias struct {
 	paths paths
-	// inside are the parts in something made, at any depth.
-	inside paths
-	// texts and textsInside are constants; other and otherInside say that it may be
-	// something else as well, which is neither of the paths.
-	texts, textsInside map[string]bool
-	other, otherInside bool
-	// melted says that the parts inside decide the form of what was made of them: a set,
-	// where equal ones are one, or a text. meltedInside says so of something inside.
-	melted, meltedInside bool
+	// texts are constants; other says that it may be something else as well.
+	texts map[string]bool
+	other bool
+	// inside is what something made may have in it, keys included; nil for nothing made.
+	inside *alias
+	// melted says that what is inside decides the form of what was made of it: a set, where
+	// equal elements are one, or a text.
+	melted bool
 }
 
+// mostNested bounds how deep something made is known.
+const mostNested = 6
+
+// unknown is what says nothing of the input that is not read elsewhere.
+func unknown() *alias { return &alias{other: true} }
+
 // made is something with values inside.
-func made(melted bool, of ...*alias) *alias {
-	a := &alias{other: true, melted: melted}
+func (f *follower) made(melted bool, of ...*alias) *alias {
+	a := &alias{melted: melted, inside: &alias{}}
 	for _, one := range of {
-		a.put(one)
+		f.join(a.inside, one)
 	}
 	return a
 }
 
-// put has one more value inside.
-func (a *alias) put(one *alias) bool {
-	grown := into(&a.inside, one.paths)
-	grown = into(&a.inside, one.inside) || grown
-	grown = into(&a.textsInside, one.texts) || grown
-	grown = into(&a.textsInside, one.textsInside) || grown
-	grown = raise(&a.otherInside, one.other || one.otherInside) || grown
-	return raise(&a.meltedInside, one.melted || one.meltedInside) || grown
-}
-
 // content is any of the values inside.
 func (a *alias) content() *alias {
-	return &alias{paths: a.inside, inside: a.inside, texts: a.textsInside, textsInside: a.textsInside,
-		other: a.otherInside, otherInside: a.otherInside, melted: a.meltedInside, meltedInside: a.meltedInside}
+	if a.inside == nil {
+		return &alias{other: a.other}
+	}
+	return a.inside
 }
 
-// join has the alias be another as well, and reports whether that is new.
-func (a *alias) join(b *alias) bool {
+// join has one alias be another as well, and reports whether that is new.
+func (f *follower) join(a, b *alias) bool { return f.joinAt(a, b, 0) }
+
+func (f *follower) joinAt(a, b *alias, depth int) bool {
 	grown := into(&a.paths, b.paths)
-	grown = into(&a.inside, b.inside) || grown
 	grown = into(&a.texts, b.texts) || grown
-	grown = into(&a.textsInside, b.textsInside) || grown
 	grown = raise(&a.other, b.other) || grown
-	grown = raise(&a.otherInside, b.otherInside) || grown
 	grown = raise(&a.melted, b.melted) || grown
-	return raise(&a.meltedInside, b.meltedInside) || grown
+	switch {
+	case b.inside == nil:
+	case depth == mostNested:
+		f.readWhole(b.inside)
+		grown = raise(&a.other, true) || grown
+	default:
+		if a.inside == nil {
+			a.inside, grown = &alias{}, true
+		}
+		grown = f.joinAt(a.inside, b.inside, depth+1) || grown
+	}
+	return grown
 }
 
 // constants are the texts that the value is one of; nil where it may be anything else.
 func (a *alias) constants() []string {
-	if a.other || len(a.paths) > 0 || len(a.texts) == 0 {
+	if a.other || a.inside != nil || len(a.paths) > 0 || len(a.texts) == 0 {
 		return nil
 	}
 	return slices.Sorted(maps.Keys(a.texts))
@@ -81,7 +88,7 @@ func (a *alias) constants() []string {
 
 // empty reports whether nothing is known that the value may be.
 func (a *alias) empty() bool {
-	return !a.other && len(a.paths)+len(a.texts)+len(a.inside)+len(a.textsInside) == 0
+	return !a.other && a.inside == nil && len(a.paths)+len(a.texts) == 0
 }
 
 func into[M ~map[string]bool](to *M, from M) (grown bool) {
@@ -117,7 +124,7 @@ func (f *follower) field(to *alias, path, name string) {
 	case path == inInput && name == inReview:
 		into(&to.paths, paths{inReview: true})
 	case path == inInput && name == "parameters", path == inReview && slices.Contains(reviewFixed, name):
-		to.other, to.otherInside = true, true
+		to.other = true
 	case path == inInput, path == inReview && !slices.Contains(reviewParts, name):
 		f.fail("input." + strings.ReplaceAll(strings.TrimPrefix(path+pathMark+name, pathMark), pathMark, ".") + " is not known")
 	case path == inReview || nameable(name):
@@ -143,7 +150,7 @@ func (f *follower) each(to *alias, path string) {
 func (f *follower) deeper(to *alias, path, step string) {
 	if strings.Count(path, pathMark) >= deepest {
 		f.require(path, whole)
-		to.other, to.otherInside = true, true
+		to.other = true
 		return
 	}
 	into(&to.paths, paths{path + pathMark + step: true})

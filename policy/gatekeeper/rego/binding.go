@@ -12,13 +12,15 @@ type bindings struct {
 	parameters map[ast.Var]bool
 	// fixed are those that are bound to a constant, as in i = 0.
 	fixed map[ast.Var]bool
-	equal [][2]*ast.Term
+	equal []*ast.Expr
+	// sides are the equations that bind one of their terms, and which of them.
+	sides map[*ast.Expr]int
 	// takes is how many arguments a function has.
 	takes func(function *ast.Term) int
 }
 
 func bindingsOf(rule *ast.Rule, takes func(*ast.Term) int) *bindings {
-	b := &bindings{takes: takes, places: map[ast.Var]int{}, parameters: map[ast.Var]bool{}, fixed: map[ast.Var]bool{}}
+	b := &bindings{takes: takes, places: map[ast.Var]int{}, parameters: map[ast.Var]bool{}, fixed: map[ast.Var]bool{}, sides: map[*ast.Expr]int{}}
 	for r := rule; r != nil; r = r.Else {
 		given := map[ast.Var]int{}
 		for _, arg := range r.Head.Args {
@@ -77,7 +79,7 @@ func (b *bindings) call(e *ast.Expr, terms []*ast.Term) {
 	if isEqual(e) {
 		b.pattern(terms[1])
 		b.pattern(terms[2])
-		b.equal = append(b.equal, [2]*ast.Term{terms[1], terms[2]})
+		b.equal = append(b.equal, e)
 		return
 	}
 	for i, t := range terms[1:] {
@@ -146,20 +148,17 @@ func (b *bindings) used(t *ast.Term) {
 // settle takes back places: where one side of an equation can be bound there alone, the
 // other has to be bound elsewhere.
 func (b *bindings) settle() {
-	done := make([]bool, len(b.equal))
 	for changed := true; changed; {
 		changed = false
-		for i, sides := range b.equal {
-			for j, side := range sides {
-				other := sides[1-j]
-				v, bound := b.here(side)
-				if !bound || done[i] {
-					continue
-				}
-				if w, ok := b.here(other); ok && w != v {
+		for _, e := range b.equal {
+			terms := e.Terms.([]*ast.Term)
+			for side := 1; side <= 2 && b.sides[e] == 0; side++ {
+				other := terms[3-side]
+				v, bound := b.here(terms[side])
+				if _, too := b.here(other); !bound || too {
 					continue // neither could be bound: OPA would not have compiled it
 				}
-				done[i], changed = true, true
+				b.sides[e], changed = side, true
 				if scalar(other) {
 					b.fixed[v] = true
 				}

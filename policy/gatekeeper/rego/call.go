@@ -73,7 +73,7 @@ func (w *walk) callRule(d *document, given []*ast.Term) *alias {
 		return unknown()
 	}
 	for i, arg := range given {
-		if d.parameters[i].join(w.part(arg)) {
+		if w.join(&d.parameters[i], w.part(arg)) {
 			w.changed = true
 		}
 	}
@@ -89,7 +89,7 @@ func (w *walk) callBuiltin(name string, given []*ast.Term) *alias {
 	case name == ast.Sprintf.Name && scalar(given[0]):
 		// It is a text whatever is put in; what that is counts where the text does.
 		if a := w.part(given[1]); len(a.paths) == 0 {
-			return made(true, a)
+			return w.made(true, a.content())
 		}
 	case name == ast.Count.Name:
 		// The elements of a list that was made are as many whatever they are.
@@ -121,7 +121,7 @@ func (w *walk) get(from, by, otherwise *ast.Term) *alias {
 		at = w.lookup(at, step)
 	}
 	found := &alias{}
-	found.join(at)
-	found.join(w.part(otherwise))
+	w.join(found, at)
+	w.join(found, w.part(otherwise))
 	return found
 }

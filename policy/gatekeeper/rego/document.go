@@ -208,19 +208,19 @@ func (w *walk) head(r *ast.Rule, single bool) {
 		if d.asked && !w.says(r) {
 			w.readWhole(key)
 		}
-		grown = d.value.join(made(true, key))
+		grown = w.join(&d.value, w.made(true, key))
 	case objectOf:
 		key, value := w.term(r.Head.Key), w.term(r.Head.Value)
 		w.readWhole(key)
 		w.readWhole(value)
-		grown = d.value.join(made(false, key, value))
+		grown = w.join(&d.value, w.made(false, key, value))
 	default:
 		value := w.term(r.Head.Value)
 		w.present(r.Head.Value, value)
 		if !single {
 			w.readWhole(value)
 		}
-		grown = d.value.join(value)
+		grown = w.join(&d.value, value)
 	}
 	w.changed = w.changed || grown
 }
@@ -230,15 +230,10 @@ func (w *walk) head(r *ast.Rule, single bool) {
 // object holds.
 func (w *walk) says(r *ast.Rule) bool {
 	key := r.Head.Key
-	if v, ok := w.scope.bound.here(key); ok {
-		for _, e := range r.Body {
-			if terms, _ := e.Terms.([]*ast.Term); isEqual(e) && !e.Negated {
-				if terms[1].Value.Compare(v) == 0 {
-					key = terms[2]
-				} else if terms[2].Value.Compare(v) == 0 {
-					key = terms[1]
-				}
-			}
+	for _, e := range r.Body {
+		if side := w.scope.bound.sides[e]; side != 0 && !e.Negated && e.Terms.([]*ast.Term)[side].Equal(key) {
+			key = e.Terms.([]*ast.Term)[3-side]
+			break
 		}
 	}
 	object, ok := key.Value.(ast.Object)

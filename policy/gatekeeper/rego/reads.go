@@ -116,8 +116,9 @@ func (f *follower) requireAll(of paths, n need) {
 
 // readWhole notes that a value is looked at in a way that is not known in detail.
 func (f *follower) readWhole(a *alias) {
-	f.requireAll(a.paths, whole)
-	f.requireAll(a.inside, whole)
+	for ; a != nil; a = a.inside {
+		f.requireAll(a.paths, whole)
+	}
 }
 
 // parts are the needs as Reads, without those that others include.

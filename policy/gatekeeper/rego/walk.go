@@ -33,7 +33,7 @@ func (w *walk) expression(e *ast.Expr) {
 		w.test(terms)
 	case []*ast.Term:
 		if isEqual(e) {
-			w.equal(terms[1], terms[2])
+			w.equal(e)
 		} else {
 			w.call(terms)
 		}
@@ -42,7 +42,7 @@ func (w *walk) expression(e *ast.Expr) {
 		domain := w.term(terms.Domain)
 		w.present(terms.Domain, domain)
 		if terms.Key != nil {
-			w.bind(terms.Key, keys(domain))
+			w.bind(terms.Key, w.keys(domain))
 		}
 		w.bind(terms.Value, w.elements(domain))
 		w.body(terms.Body)
@@ -63,22 +63,18 @@ func (w *walk) test(t *ast.Term) {
 }
 
 // equal is a binding where one side can be bound here alone, and else a comparison.
-func (w *walk) equal(one, other *ast.Term) {
-	a, left := w.scope.bound.here(one)
-	b, right := w.scope.bound.here(other)
-	switch {
-	case left && !right:
+func (w *walk) equal(e *ast.Expr) {
+	terms := e.Terms.([]*ast.Term)
+	switch side := w.scope.bound.sides[e]; side {
+	case 1, 2:
+		other := terms[3-side]
 		value := w.term(other)
 		w.present(other, value)
-		w.be(a, value)
-	case right && !left:
-		value := w.term(one)
-		w.present(one, value)
-		w.be(b, value)
+		w.be(terms[side].Value.(ast.Var), value)
 	default:
-		first, second := w.term(one), w.term(other)
-		w.compare(one, second)
-		w.compare(other, first)
+		first, second := w.term(terms[1]), w.term(terms[2])
+		w.compare(terms[1], second)
+		w.compare(terms[2], first)
 	}
 }
 
@@ -107,12 +103,8 @@ func (w *walk) loosen(t *ast.Term) {
 	}
 }
 
-// unknown is what says nothing of the input that is not read elsewhere.
-func unknown() *alias { return &alias{other: true, otherInside: true} }
-
 func (w *walk) be(v ast.Var, value *alias) {
-	a := w.variable(v)
-	if a.join(value) {
+	if w.join(w.variable(v), value) {
 		w.changed = true
 	}
 }
@@ -157,39 +149,39 @@ func (w *walk) term(t *ast.Term) *alias {
 	case ast.Ref:
 		return w.ref(v)
 	case *ast.Array:
-		a := made(false)
-		v.Foreach(func(one *ast.Term) { a.put(w.part(one)) })
+		a := w.made(false)
+		v.Foreach(func(one *ast.Term) { w.join(a.inside, w.part(one)) })
 		return a
 	case ast.Set:
-		a := made(true)
-		v.Foreach(func(one *ast.Term) { a.put(w.part(one)) })
+		a := w.made(true)
+		v.Foreach(func(one *ast.Term) { w.join(a.inside, w.part(one)) })
 		return a
 	case ast.Object:
-		a := made(false)
+		a := w.made(false)
 		v.Foreach(func(key, value *ast.Term) {
 			name := w.part(key)
 			w.readWhole(name)
-			a.put(name)
-			a.put(w.part(value))
+			w.join(a.inside, name)
+			w.join(a.inside, w.part(value))
 		})
 		return a
 	case *ast.ArrayComprehension:
 		defer func(ordered bool) { w.ordered = ordered }(w.ordered)
 		w.ordered = true
 		w.body(v.Body)
-		return made(false, w.part(v.Term))
+		return w.made(false, w.part(v.Term))
 	case *ast.SetComprehension:
 		defer func(ordered bool) { w.ordered = ordered }(w.ordered)
 		w.ordered = false
 		w.body(v.Body)
-		return made(true, w.part(v.Term))
+		return w.made(true, w.part(v.Term))
 	case *ast.ObjectComprehension:
 		w.failing() // two values of a key are an error
 		w.body(v.Body)
 		key, value := w.part(v.Key), w.part(v.Value)
 		w.readWhole(key)
 		w.readWhole(value)
-		return made(false, key, value)
+		return w.made(false, key, value)
 	}
 	w.fail(fmt.Sprintf("a term is not followed: %T", t.Value))
 	return unknown()
@@ -236,7 +228,7 @@ func (w *walk) ref(ref ast.Ref) *alias {
 func (w *walk) step(from *alias, by *ast.Term) *alias {
 	v, here := w.scope.bound.here(by)
 	if here {
-		w.be(v, keys(from))
+		w.be(v, w.keys(from))
 		return w.elements(from)
 	}
 	to := w.lookup(from, by)
@@ -250,33 +242,33 @@ func (w *walk) step(from *alias, by *ast.Term) *alias {
 
 // keys are what the elements of a value are found by; those of a set are their own. The
 // keys of the input are read with its shape.
-func keys(of *alias) *alias {
+func (w *walk) keys(of *alias) *alias {
 	a := unknown()
-	a.join(of.content())
+	w.join(a, of.content())
 	return a
 }
 
 // elements are all that a value has in it.
 func (w *walk) elements(of *alias) *alias {
-	to := &alias{other: of.other, otherInside: of.other}
-	to.join(of.content())
+	to := &alias{other: of.other}
+	w.join(to, of.content())
 	for path := range of.paths {
 		w.each(to, path)
 	}
 	if of.melted && (w.ordered || w.early && w.fails) {
-		w.requireAll(of.inside, whole) // a set has its elements in their order
+		w.readWhole(of.inside) // a set has its elements in their order
 	}
 	return to
 }
 
 // lookup is what a value has by a name that is known when it is looked up.
 func (w *walk) lookup(from *alias, by *ast.Term) *alias {
-	to := &alias{other: from.other, otherInside: from.other}
-	to.join(from.content())
+	to := &alias{other: from.other}
+	w.join(to, from.content())
 	name := w.term(by)
 	w.readWhole(name)
 	if from.melted {
-		w.requireAll(from.inside, whole) // it looks for an element
+		w.readWhole(from.inside) // it looks for an element
 	}
 	names := name.constants()
 	for path := range from.paths {
