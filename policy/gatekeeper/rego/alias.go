@@ -91,7 +91,7 @@ func (a *alias) empty() bool {
 	return !a.other && a.inside == nil && len(a.paths)+len(a.texts) == 0
 }
 
-func into[M ~map[string]bool](to *M, from M) (grown bool) {
+func into[M ~map[K]bool, K comparable](to *M, from M) (grown bool) {
 	for key := range from {
 		if !(*to)[key] {
 			if *to == nil {

@@ -68,7 +68,7 @@ func (w *walk) callRule(d *document, given []*ast.Term) *alias {
 		w.fail("a call is not followed: " + d.name)
 		return unknown()
 	}
-	w.reach(d, w.early)
+	w.uses(d)
 	if d.why != "" {
 		return unknown()
 	}
@@ -109,7 +109,11 @@ func (w *walk) callBuiltin(name string, given []*ast.Term) *alias {
 // get is object.get: a field or the default; nil where what it looks for is not known.
 func (w *walk) get(from, by, otherwise *ast.Term) *alias {
 	at := w.part(from)
-	w.requireAll(at.paths, shape) // only an object has fields
+	for path := range at.paths {
+		if path != inInput && path != inReview {
+			w.require(path, shape) // only an object has fields
+		}
+	}
 	steps := []*ast.Term{by}
 	if list, ok := by.Value.(*ast.Array); ok {
 		steps = nil

@@ -1,6 +1,7 @@
 package rego
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -14,7 +15,10 @@ type document struct {
 	// why says that the rules are not of a form that is known.
 	why string
 
-	value      alias
+	value alias
+	// fields are what stands under each key of what a set's rules put into it; nil where
+	// they do not all put objects with keys that are known.
+	fields     map[string]*alias
 	parameters []alias
 	scopes     []*scope
 	// asked says that it is data.template.violation.
@@ -22,6 +26,10 @@ type document struct {
 	// reached says that it is evaluated; early that the evaluation may end before all of
 	// it has been.
 	reached, early bool
+	// fails says that the rules may contradict each other, which is an error; used are the
+	// documents that the rules ask for.
+	fails bool
+	used  map[*document]bool
 }
 
 type documentKind uint8
@@ -103,6 +111,9 @@ func (f *follower) reach(d *document, early bool) {
 		for _, r := range d.rules {
 			d.scopes = append(d.scopes, &scope{of: d, rule: r, bound: bindingsOf(r, f.takes), vars: map[ast.Var]*alias{}})
 		}
+		if d.kind == setOf && !slices.ContainsFunc(d.scopes, func(s *scope) bool { return s.object() == nil }) {
+			d.fields = map[string]*alias{}
+		}
 		d.reached, f.changed = true, true
 		f.reached = append(f.reached, d)
 	}
@@ -151,7 +162,7 @@ func (d *document) single(f *follower) bool {
 		return true
 	}
 	if d.kind == objectOf {
-		f.failing()
+		f.failing(d)
 		return false
 	}
 	var value *ast.Term
@@ -178,13 +189,13 @@ func (d *document) single(f *follower) bool {
 				return true
 			}
 		}
-		f.failing()
+		f.failing(d)
 		return false
 	}
 	for _, s := range d.scopes {
 		for r := s.rule; r != nil && !s.rule.Default; r = r.Else {
 			if value != nil && !value.Equal(r.Head.Value) && chains > 1 {
-				f.failing()
+				f.failing(d)
 			}
 			value = r.Head.Value
 		}
@@ -192,10 +203,28 @@ func (d *document) single(f *follower) bool {
 	return true
 }
 
-func (f *follower) failing() {
-	if !f.fails {
-		f.fails, f.changed = true, true
+func (f *follower) failing(d *document) {
+	if !d.fails {
+		d.fails, f.changed = true, true
 	}
+}
+
+// risky reports whether the rules can end in an error. Where their evaluation may end
+// before, the order in which it goes decides whether it does.
+func (d *document) risky(seen map[*document]bool) bool {
+	if seen[d] {
+		return false
+	}
+	seen[d] = true
+	if d.fails {
+		return true
+	}
+	for other := range d.used {
+		if other.risky(seen) {
+			return true
+		}
+	}
+	return false
 }
 
 // head has the document be what a rule makes it.
@@ -205,10 +234,18 @@ func (w *walk) head(r *ast.Rule, single bool) {
 	case setOf:
 		key := w.term(r.Head.Key)
 		w.present(r.Head.Key, key)
-		if d.asked && !w.says(r) {
+		object := w.scope.object()
+		if d.asked && (object == nil || object.Get(ast.StringTerm("msg")) == nil) {
+			// Only of an object with a msg is it certain that it is told: as a violation, or
+			// as an error where the msg is no text.
 			w.readWhole(key)
 		}
-		grown = w.join(&d.value, w.made(true, key))
+		if d.fields != nil {
+			object.Foreach(func(name, value *ast.Term) {
+				grown = w.join(d.field(name), w.part(value)) || grown
+			})
+		}
+		grown = w.join(&d.value, w.made(true, key)) || grown
 	case objectOf:
 		key, value := w.term(r.Head.Key), w.term(r.Head.Value)
 		w.readWhole(key)
@@ -225,17 +262,32 @@ func (w *walk) head(r *ast.Rule, single bool) {
 	w.changed = w.changed || grown
 }
 
-// says reports whether what a rule puts into violation is an object with a msg: it is a
-// violation then, or its msg is no text, which is an error; both are told, whatever the
-// object holds.
-func (w *walk) says(r *ast.Rule) bool {
-	key := r.Head.Key
-	for _, e := range r.Body {
-		if side := w.scope.bound.sides[e]; side != 0 && !e.Negated && e.Terms.([]*ast.Term)[side].Equal(key) {
+// field is what stands under a key of a set's elements.
+func (d *document) field(name *ast.Term) *alias {
+	text := string(name.Value.(ast.String))
+	if d.fields[text] == nil {
+		d.fields[text] = &alias{}
+	}
+	return d.fields[text]
+}
+
+// object is what a rule puts into a set, where that is an object whose keys are texts; nil
+// for anything else.
+func (s *scope) object() ast.Object {
+	key := s.rule.Head.Key
+	for _, e := range s.rule.Body {
+		if side := s.bound.sides[e]; side != 0 && !e.Negated && e.Terms.([]*ast.Term)[side].Equal(key) {
 			key = e.Terms.([]*ast.Term)[3-side]
 			break
 		}
 	}
 	object, ok := key.Value.(ast.Object)
-	return ok && object.Get(ast.StringTerm("msg")) != nil
+	if !ok || !named(object) {
+		return nil
+	}
+	return object
+}
+
+func named(object ast.Object) bool {
+	return !object.Until(func(key, _ *ast.Term) bool { _, ok := key.Value.(ast.String); return !ok })
 }

@@ -45,10 +45,7 @@ type follower struct {
 	documents map[string]*document
 	reached   []*document
 	needs     map[string]need
-	// fails says that the rules can contradict each other: then an evaluation that ends
-	// early may miss an error or not, by the order it goes in.
-	fails   bool
-	changed bool
+	changed   bool
 	// last says that what is not known by now will not be.
 	last bool
 	why  string

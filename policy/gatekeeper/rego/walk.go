@@ -15,6 +15,14 @@ type walk struct {
 	early, ordered bool
 }
 
+// uses has a document followed, since the rule asks for it.
+func (w *walk) uses(d *document) {
+	if into(&w.scope.of.used, map[*document]bool{d: true}) {
+		w.changed = true
+	}
+	w.reach(d, w.early)
+}
+
 func (w *walk) body(body ast.Body) {
 	for _, e := range body {
 		w.expression(e)
@@ -176,7 +184,7 @@ func (w *walk) term(t *ast.Term) *alias {
 		w.body(v.Body)
 		return w.made(true, w.part(v.Term))
 	case *ast.ObjectComprehension:
-		w.failing() // two values of a key are an error
+		w.failing(w.scope.of) // two values of a key are an error
 		w.body(v.Body)
 		key, value := w.part(v.Key), w.part(v.Value)
 		w.readWhole(key)
@@ -209,8 +217,11 @@ func (w *walk) ref(ref ast.Ref) *alias {
 				w.fail("it looks up " + ref.String())
 				return unknown()
 			}
-			w.reach(d, w.early)
+			w.uses(d)
 			at, steps = &d.value, ref[n:]
+			if len(steps) > 0 && w.match(d, steps[0]) {
+				at, steps = d.value.content(), steps[1:]
+			}
 		default:
 			at = w.variable(head)
 		}
@@ -240,6 +251,26 @@ func (w *walk) step(from *alias, by *ast.Term) *alias {
 	return to
 }
 
+// match looks for the elements of a set that have some fields, as in
+// found[{"msg": msg, "field": "containers"}]: the fields that it binds variables to are not
+// looked at. It reports whether the elements are known so well.
+func (w *walk) match(d *document, by *ast.Term) bool {
+	object, ok := by.Value.(ast.Object)
+	if !ok || d.fields == nil || !named(object) {
+		return false
+	}
+	object.Foreach(func(name, value *ast.Term) { w.bind(value, d.field(name)) })
+	w.heedOrder(&d.value)
+	return true
+}
+
+// heedOrder reads what a set has in it where the order counts in which it is gone over.
+func (w *walk) heedOrder(of *alias) {
+	if of.melted && (w.ordered || w.early && w.scope.of.risky(map[*document]bool{})) {
+		w.readWhole(of.inside)
+	}
+}
+
 // keys are what the elements of a value are found by; those of a set are their own. The
 // keys of the input are read with its shape.
 func (w *walk) keys(of *alias) *alias {
@@ -255,9 +286,7 @@ func (w *walk) elements(of *alias) *alias {
 	for path := range of.paths {
 		w.each(to, path)
 	}
-	if of.melted && (w.ordered || w.early && w.fails) {
-		w.readWhole(of.inside) // a set has its elements in their order
-	}
+	w.heedOrder(of)
 	return to
 }
 

@@ -1,3 +1,0 @@
-package rego
-
-func (p *Program) Why() string { return p.reads().why }
