@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gatehouse-io/gatehouse/policy/gatekeeper/internal/parts"
 	"github.com/gatehouse-io/gatehouse/policy/gatekeeper/rego"
 )
 
@@ -152,7 +153,13 @@ violation[{"msg": "x"}] { image; false }`, nil, "object.spec.containers[].image 
 	{"what is looked for", `violation[{"msg": "x"}] { s := {c.name | c := input.review.object.spec.containers[_]}; s[input.review.object.metadata.name] }`, nil, "object.metadata.name object.spec.containers[].name object.spec.containers~"},
 	{"a message that is looked at", `violation[{"msg": msg}] { m := sprintf("%v", [input.review.object.metadata.name]); msg := concat("", [m, "x"]) }`, nil, "object.metadata.name"},
 	{"a message that is compared", `violation[{"msg": msg}] { msg := sprintf("%v", [input.review.object.metadata.name]); msg != "good" }`, nil, "object.metadata.name"},
-	{"a variable of two comprehensions", `violation[{"msg": "x"}] { a := {1 | input.review.object.metadata.labels[x] == "web"}; b := {1 | x = "zone"; input.parameters.list[_] == x}; count(a) + count(b) > 0 }`, nil, "object.metadata.labels[] object.metadata.labels~"},
+	{"a variable of two comprehensions", `violation[{"msg": "x"}] { a := {1 | input.review.object.metadata.labels[x] == "web"}; b := {1 | x = "zone"}; count(a) + count(b) > 1 }`, nil, "object.metadata.labels[] object.metadata.labels~"},
+	{"a set that is gone over until an error", `violation[{"msg": "x"}] { s := {c | c := input.review.object.spec.containers[_]}; not good(s) }
+good(s) { c := s[_]; of(c.image) == 1 }
+of(image) = 1 { startswith(image, "registry") }
+of(image) = 2 { contains(image, "one") }`, nil, "object.spec.containers[] object.spec.containers~"},
+	{"parameters that are one", `violation[{"msg": "x"}] { same(input.review.object.metadata.name, input.review.object.metadata.labels.app) }
+same(x, x) = true`, nil, "object.metadata.labels.app object.metadata.name"},
 	{"keys of both", `violation[{"msg": "x"}] { input.review.object.metadata.labels[k] == input.review.object.metadata.annotations[k] }`, nil, "object.metadata.annotations[] object.metadata.annotations~ object.metadata.labels[] object.metadata.labels~"},
 	{"head without msg", `violation[v] { v := input.review.object.spec.volumes[_] }`, nil, "object.spec.volumes[] object.spec.volumes~"},
 	{"the review", `violation[{"msg": "x"}] { is_bad(input.review) }
@@ -180,7 +187,7 @@ func TestReads(t *testing.T) {
 		}
 		got := "?"
 		if reads, ok := p.Reads(); ok {
-			texts := readsText(reads)
+			texts := parts.Texts(reads)
 			got = strings.Join(slices.DeleteFunc(slices.Clone(texts), func(text string) bool {
 				of, ok := strings.CutPrefix(text, "old")
 				return ok && slices.Contains(texts, "object"+of)

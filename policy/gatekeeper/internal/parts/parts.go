@@ -1,4 +1,13 @@
-package rego_test
+// Package parts tells, for tests, what the parts of a request are that a policy reads: as
+// coarsely as policy.Read allows, and in no way that a policy.Set shares.
+//
+//	for _, read := range reads {
+//		same = same && parts.Digest(one[read.Of], read) == parts.Digest(other[read.Of], read)
+//	}
+//
+// Requests that are the same in all of them are the same to the policy: tests change what
+// is not read, and ask again.
+package parts
 
 import (
 	"encoding/json"
@@ -6,36 +15,21 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"testing"
 
 	"github.com/gatehouse-io/gatehouse/policy"
 )
 
-// digest is what a part of a review is, told as coarsely as policy.Read allows: what is
-// equal in all parts read is the same to the policy.
-func digest(t testing.TB, review map[string]any, read policy.Read) string {
-	var at any
-	switch read.Of {
-	case policy.OfObject:
-		at = review["object"]
-	case policy.OfOldObject:
-		at = review["oldObject"]
-	case policy.OfNamespace:
-		at = review["namespaceObject"]
-	case policy.OfRequest:
-		at = review
-	}
-	return digestAt(t, at, read.Fields, read.Shape)
-}
+// Digest is what a part is; content is what it is a part of.
+func Digest(content any, read policy.Read) string { return digestAt(content, read.Fields, read.Shape) }
 
-func digestAt(t testing.TB, at any, fields []string, shape bool) string {
+func digestAt(at any, fields []string, shape bool) string {
 	if len(fields) == 0 {
 		if shape {
 			return shapeOf(at)
 		}
 		data, err := json.Marshal(at)
 		if err != nil {
-			t.Fatal(err)
+			return "unwritable: " + err.Error()
 		}
 		return string(data)
 	}
@@ -49,10 +43,10 @@ func digestAt(t testing.TB, at any, fields []string, shape bool) string {
 			if !ok {
 				return "absent"
 			}
-			return "." + digestAt(t, next, fields[1:], shape)
+			return "." + digestAt(next, fields[1:], shape)
 		}
 		for _, key := range slices.Sorted(maps.Keys(of)) {
-			fmt.Fprintf(&b, "%q: %s,", key, digestAt(t, of[key], fields[1:], shape))
+			fmt.Fprintf(&b, "%q: %s,", key, digestAt(of[key], fields[1:], shape))
 		}
 		return "{" + b.String() + "}"
 	case []any:
@@ -60,7 +54,7 @@ func digestAt(t testing.TB, at any, fields []string, shape bool) string {
 			break
 		}
 		for _, one := range of {
-			fmt.Fprintf(&b, "%s,", digestAt(t, one, fields[1:], shape))
+			fmt.Fprintf(&b, "%s,", digestAt(one, fields[1:], shape))
 		}
 		return "[" + b.String() + "]"
 	}
@@ -79,24 +73,12 @@ func shapeOf(at any) string {
 		return fmt.Sprintf("map %q", slices.Sorted(maps.Keys(of)))
 	case []any:
 		return fmt.Sprint("list ", len(of))
-	case map[string][]string: // of a user's extra
-		return fmt.Sprintf("map %q", slices.Sorted(maps.Keys(of)))
 	}
 	return fmt.Sprint("number ", fmt.Sprint(at) == "0")
 }
 
-// digests are those of all parts read, as one.
-func digests(t testing.TB, review map[string]any, reads []policy.Read) string {
-	var b strings.Builder
-	for _, read := range reads {
-		fmt.Fprintln(&b, digest(t, review, read))
-	}
-	return b.String()
-}
-
-// readText is a read as the tests write it: old.spec.volumes[].name, with ~ behind it for
-// its shape.
-func readText(read policy.Read) string {
+// Text is a read as tests write it: old.spec.volumes[].name, with ~ behind it for its shape.
+func Text(read policy.Read) string {
 	var b strings.Builder
 	b.WriteString([]string{"object", "old", "namespace", "request"}[read.Of])
 	for _, f := range read.Fields {
@@ -112,10 +94,11 @@ func readText(read policy.Read) string {
 	return b.String()
 }
 
-func readsText(reads []policy.Read) []string {
+// Texts are reads as tests write them, in the order of their texts.
+func Texts(reads []policy.Read) []string {
 	texts := make([]string, len(reads))
 	for i, read := range reads {
-		texts[i] = readText(read)
+		texts[i] = Text(read)
 	}
 	slices.Sort(texts)
 	return texts
