@@ -78,7 +78,8 @@ func (f *follower) define(r *ast.Rule) {
 		}
 	}
 	own := r.Head.Ref()
-	name += string(own[0].Value.(ast.Var))
+	first, _ := own[0].Value.(ast.Var)
+	name += string(first)
 	d := f.documents[name]
 	if d == nil {
 		d = &document{name: strings.ReplaceAll(name, pathMark, ".")}
@@ -144,9 +145,10 @@ func (d *document) follow(f *follower) {
 		for r := s.rule; r != nil; r = r.Else {
 			w := &walk{follower: f, scope: s, early: d.early || d.kind == function || d.kind == oneOf}
 			for i, arg := range r.Head.Args {
-				w.bind(arg, &d.parameters[i])
-				if v, _ := arg.Value.(ast.Var); s.bound.places[v] != 1 {
-					f.readWhole(&d.parameters[i]) // it is compared, or looked up by
+				if v, ok := arg.Value.(ast.Var); ok && s.bound.places[v] == 1 {
+					w.be(v, &d.parameters[i])
+				} else {
+					w.compare(arg, &d.parameters[i]) // or looked up by
 				}
 			}
 			w.body(r.Body)

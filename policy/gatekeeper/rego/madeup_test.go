@@ -85,6 +85,10 @@ func (m *maker) term() string {
 			return fmt.Sprintf("r%d(%s, %s)", i, m.ref(), m.pick(m.known(), `"a"`, `"b"`))
 		}
 	case 7:
+		if i := m.rule(); i >= 0 && m.kinds[i] == "set" && m.IntN(2) == 0 {
+			w := m.fresh()
+			return fmt.Sprintf(m.pick("[%s | %s := r%d[_]]", "{%s | %s := r%d[_]}"), w, w, i)
+		}
 		before := m.vars
 		defer func() { m.vars = before }()
 		body := m.body(1 + m.IntN(2))
@@ -155,9 +159,12 @@ func (m *maker) body(n int) string {
 func (m *maker) scoped(parameters ...string) string {
 	m.vars = append([]string{}, parameters...)
 	v := m.fresh()
-	text := v + " := " + m.pick("input.review.object.a[_]", "input.review.object.a", "input.review.object.b", "input.review.object", "input.review.object.c[_].a", "input.review.object[_]")
+	text := v + " := " + m.pick("input.review.object.a[_]", "input.review.object.b[_]", "input.review.object.a", "input.review.object.b", "input.review.object", "input.review.object.c[_].a", "input.review.object[_]")
 	m.vars = append(m.vars, v)
-	return text + "; " + m.body(1+m.IntN(3))
+	for range m.IntN(3) {
+		text += "; " + m.expression()
+	}
+	return text
 }
 
 func (m *maker) template() string {
@@ -172,7 +179,7 @@ func (m *maker) template() string {
 			switch kind {
 			case "set":
 				body := m.scoped()
-				lines = append(lines, fmt.Sprintf("r%d[%s] { %s }", i, m.term(), body))
+				lines = append(lines, fmt.Sprintf("r%d[%s] { %s }", i, m.pick(m.known(), m.known(), m.term()), body))
 			case "fields":
 				body := m.scoped()
 				lines = append(lines, fmt.Sprintf(`r%d[{"a": %s, "b": %s}] { %s }`, i, m.known(), m.pick(m.known(), `"a"`, `"b"`), body))
@@ -181,14 +188,14 @@ func (m *maker) template() string {
 				lines = append(lines, fmt.Sprintf("r%d[%s] = %s { %s }", i, m.known(), m.term(), body))
 			case "value":
 				body := m.scoped()
-				lines = append(lines, fmt.Sprintf("r%d = %s { %s }", i, m.pick("true", m.term()), body))
+				lines = append(lines, fmt.Sprintf("r%d = %s { %s }", i, m.pick("true", m.term(), m.known(), m.known()), body))
 			case "function":
 				body := m.scoped("p", "q")
 				if m.IntN(2) == 0 {
 					m.vars = []string{"p", "q"}
 					body = m.body(1 + m.IntN(3))
 				}
-				line := fmt.Sprintf("r%d(p, %s) = %s { %s }", i, m.pick("q", "q", `"a"`), m.pick("true", m.term()), body)
+				line := fmt.Sprintf("r%d(p, %s) = %s { %s }", i, m.pick("q", "q", `"a"`), m.pick("true", "1", m.term(), m.known()), body)
 				if m.IntN(4) == 0 {
 					line += fmt.Sprintf(" else = %s { %s }", m.pick("false", m.known()), m.body(1))
 				}

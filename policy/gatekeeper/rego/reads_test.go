@@ -160,6 +160,9 @@ of(image) = 1 { startswith(image, "registry") }
 of(image) = 2 { contains(image, "one") }`, nil, "object.spec.containers[] object.spec.containers~"},
 	{"parameters that are one", `violation[{"msg": "x"}] { same(input.review.object.metadata.name, input.review.object.metadata.labels.app) }
 same(x, x) = true`, nil, "object.metadata.labels.app object.metadata.name"},
+	{"a field that is one with a parameter", `violation[{"msg": "x"}] { has(input.review.object.metadata.labels.app) }
+has(p) { found[{"msg": _, "of": p}] }
+found[{"msg": "a", "of": v}] { v := input.review.object.metadata.name }`, nil, "object.metadata.labels.app object.metadata.name"},
 	{"keys of both", `violation[{"msg": "x"}] { input.review.object.metadata.labels[k] == input.review.object.metadata.annotations[k] }`, nil, "object.metadata.annotations[] object.metadata.annotations~ object.metadata.labels[] object.metadata.labels~"},
 	{"head without msg", `violation[v] { v := input.review.object.spec.volumes[_] }`, nil, "object.spec.volumes[] object.spec.volumes~"},
 	{"the review", `violation[{"msg": "x"}] { is_bad(input.review) }

@@ -129,8 +129,7 @@ func (w *walk) variable(v ast.Var) *alias {
 // bind gives a term what stands for it: a variable that is bound here alone becomes that,
 // and anything else is compared with it.
 func (w *walk) bind(t *ast.Term, value *alias) {
-	v, here := w.scope.bound.here(t)
-	if here || w.scope.bound.parameters[v] {
+	if v, here := w.scope.bound.here(t); here {
 		w.be(v, value)
 		return
 	}
