@@ -124,7 +124,12 @@ func (m *maker) expression() string {
 				m.vars = append(m.vars, v)
 				return fmt.Sprintf(`r%d[{"a": %s, "b": %s}]`, i, v, m.pick(m.known(), `"a"`, `"b"`, m.fresh()))
 			case "set":
-				return m.pick("", "not ") + fmt.Sprintf("r%d[%s]", i, m.term())
+				if m.IntN(2) == 0 {
+					v := m.fresh()
+					m.vars = append(m.vars, v)
+					return fmt.Sprintf(`%s := [w%s | w%s := r%d[_]]; %s[0]%s == %s`, v, v, v, i, v, m.pick("", ".a", ".b"), m.pick(`"a"`, "true", m.ref()))
+				}
+				return m.pick("", "not ") + fmt.Sprintf("r%d[%s]", i, m.pick(m.ref(), m.ref(), m.term()))
 			}
 		}
 		return m.ref()
@@ -211,6 +216,52 @@ func (m *maker) template() string {
 	return strings.Join(lines, "\n")
 }
 
+// helpers are rules that idioms use.
+const helpers = `
+all[v] { v := input.review.object.a[_] }
+texts[v.a] { v := input.review.object.a[_] }
+found[{"k": v.a, "v": v.b, "m": sprintf("%v", [v])}] { v := input.review.object.a[_] }
+one = v.a { v := input.review.object.a[_] }
+either(x) = x.a { x.b }
+either(x) = x.b { x.a }
+good(x) { y := all[_]; either(y) == x }
+same(x, x) = true
+has(x) { found[{"k": x, "v": _, "m": _}] }
+under[k] = v { v := input.review.object.b[k] }
+deep(x) = [x, [x.a]]
+pick(x, f) = x[f]
+`
+
+// idioms are what is hardest to follow: where it counts which elements are equal, in which
+// order they are, and whether rules contradict each other.
+var idioms = []string{
+	"all[O.b]", "texts[O.b.a]", "texts[O.b]", `not texts["a"]`, `texts["a"]`, "all[O.c[_]]", `all[{"a": "a"}]`,
+	"count(all) > 1", "count(texts) == 1", "count({x | x := all[_]; x.a}) == 1", "count([x | x := all[_]; x.a]) == 2", "count(O.a) == 2", "count(O.b) == 1", "count(one) == 1",
+	`l := [x | x := all[_]]; l[0].a == "a"`, `l := [x.a | x := all[_]]; l[0] == "a"`, `l := [x | some x in all]; l[1].b`, `l := [x | x := {y | y := O.a[_]}[_]]; l[0].a == "a"`, "max(texts) == O.b",
+	`one == "a"`, "one", "not one", `either(O.b) == "a"`, "either(all[_])", "not either(O.a[_])", `good("a")`, `not good("a")`, "good(true)", "same(O.b, O.a[_])", "same(O.b.a, one)", "not same(O.b.a, O.a[0].a)",
+	`has("a")`, "has(O.b)", "has(O.b.a)", `found[{"k": k, "v": "a", "m": _}]`, `found[{"k": "a", "v": _, "m": n}]; n != ""`, `found[{"k": _, "v": _, "m": n}]; contains(n, "ab")`, `not has(O.b)`,
+	"O.b in all", "O.b.a in texts", "some x in all; x.a == O.b", "every x in all { x.a }", `every x in O.a { x.a == "a" }`, "every x in texts { is_string(x) }", `some k, x in O.b; k == "a"; x`,
+	"O.b[k]; O.a[_][k]", "O.a[i].a; O.c[i]", "O.b[k] == O.a[_][k]", `{"a": x, "b": x} = O.a[_]`, `[x, x] = O.c`, "x = O.a[_].a; x = O.b.a", "x = O.b; all[x]", `under.a`, `under[k] == "a"`, "under == {}", "not under.b",
+	`count({x | O.b[x] == "a"}) + count({x | x = "b"}) > 1`, `deep(O.b)[1][0] == "a"`, "deep(O.b)[0].b", `pick(O.b, "a")`, `pick(O.b, "a") == "b"`, "pick(O.b, O.a[_].a)", `pick(O.a[_], "b")`, "not pick(all, O.b)",
+	`m := {x.a: x.b | x := O.a[_]}; m.a`, `m := {k: 1 | O.b[k]}; m.a`, `object.get(O.b, "a", true)`, `object.get(O.b, ["c", 0], "a") == "a"`, `object.get(O, "b", "a") == "a"`, `is_object(O.b)`, `not is_string(O.a[_].a)`,
+	`v := sprintf("%v", [O.b]); v == "a"`, `v := sprintf("%v", [all]); contains(v, "ab")`, `count(sprintf("%v", [O.b])) > 2`, "all == {O.b}", "texts - {O.b} == set()", `O.a[0].a < O.a[1].a`, "O.b", "not O.b", "O.b.a", "not O.a[_].b",
+	`walk(O.b, [p, "a"]); count(p) == 1`, `startswith(O.a[_].a, "a")`, `input.review.object[f] == "a"; f != "a"`, `f := ["b", "c"][_]; O[f].a`, `O["b"]["a"] == O["a"][_]["a"]`,
+}
+
+// idiomatic is a template of a few idioms.
+func (m *maker) idiomatic() string {
+	lines := []string{"import future.keywords", helpers}
+	for range 1 + m.IntN(2) {
+		var all []string
+		for range 1 + m.IntN(2) {
+			all = append(all, idioms[m.IntN(len(idioms))])
+		}
+		body := strings.ReplaceAll(strings.Join(all, "; "), "O", "input.review.object")
+		lines = append(lines, fmt.Sprintf(`violation[{"msg": "x"}] { %s }`, body))
+	}
+	return strings.Join(lines, "\n")
+}
+
 // tree is an object as the templates are about.
 func (m *maker) tree(depth int) any {
 	switch m.IntN(5) {
@@ -236,6 +287,33 @@ func (m *maker) tree(depth int) any {
 	return []any{"a", "b", "ab", true, false, int64(0), int64(1), nil, "c"}[m.IntN(9)]
 }
 
+// object is one of which the expressions are likely to find something: lists of what has
+// fields, of few values, and now and then anything.
+func (m *maker) object() map[string]any {
+	plain := func() any { return []any{"a", "b", "ab", "a", true, false, int64(1)}[m.IntN(7)] }
+	part := func() any {
+		switch m.IntN(6) {
+		case 0:
+			return plain()
+		case 1:
+			return m.tree(2)
+		}
+		out := map[string]any{"a": plain()}
+		if m.IntN(2) == 0 {
+			out["b"] = plain()
+		}
+		if m.IntN(3) == 0 {
+			out["c"] = []any{plain(), plain()}
+		}
+		return out
+	}
+	out := map[string]any{"a": []any{part(), part()}, "b": part(), "c": []any{plain(), part()}}
+	if m.IntN(3) == 0 {
+		out[m.pick("a", "b", "c")] = m.tree(3)
+	}
+	return out
+}
+
 // madeUp asks some templates that are made up about objects that are.
 func madeUp(t testing.TB, r *rand.Rand, templates int, counts map[string]int) {
 	c, err := rego.NewCompiler(rego.Options{Without: forbidden})
@@ -243,11 +321,11 @@ func madeUp(t testing.TB, r *rand.Rand, templates int, counts map[string]int) {
 		t.Fatal(err)
 	}
 	m := &maker{chance: chance{r}}
-	object := func() map[string]any {
-		return map[string]any{"a": m.tree(3), "b": m.tree(3), "c": m.tree(3)}
-	}
 	for range templates {
 		text := m.template()
+		if m.IntN(3) == 0 {
+			text = m.idiomatic()
+		}
 		p, err := c.Compile(&template("Made", text).Spec.Targets[0])
 		if err != nil {
 			counts["templates that do not compile"]++
@@ -261,10 +339,10 @@ func madeUp(t testing.TB, r *rand.Rand, templates int, counts map[string]int) {
 		counts["templates"]++
 		prune := &pruning{chance: m.chance, texts: []string{"a", "b", "ab", "c"}, counts: counts}
 		for range 8 {
-			prune.others = append(prune.others, object())
+			prune.others = append(prune.others, m.object())
 		}
 		for range 8 {
-			prune.hold(t, p, text, reads, map[string]any{"object": object(), "oldObject": nil, "namespaceObject": map[string]any{}, "operation": "CREATE"}, nil)
+			prune.hold(t, p, text, reads, map[string]any{"object": m.object(), "oldObject": nil, "namespaceObject": map[string]any{}, "operation": "CREATE"}, nil)
 		}
 	}
 }
