@@ -239,6 +239,7 @@ var idioms = []string{
 	"count(all) > 1", "count(texts) == 1", "count({x | x := all[_]; x.a}) == 1", "count([x | x := all[_]; x.a]) == 2", "count(O.a) == 2", "count(O.b) == 1", "count(one) == 1",
 	`l := [x | x := all[_]]; l[0].a == "a"`, `l := [x.a | x := all[_]]; l[0] == "a"`, `l := [x | some x in all]; l[1].b`, `l := [x | x := {y | y := O.a[_]}[_]]; l[0].a == "a"`, "max(texts) == O.b",
 	`one == "a"`, "one", "not one", `either(O.b) == "a"`, "either(all[_])", "not either(O.a[_])", `good("a")`, `not good("a")`, "good(true)", "same(O.b, O.a[_])", "same(O.b.a, one)", "not same(O.b.a, O.a[0].a)",
+	"v := either(O.b)", "v := one", "v := [either(x) | x := O.a[_]]", "v := good(O.b)",
 	`has("a")`, "has(O.b)", "has(O.b.a)", `found[{"k": k, "v": "a", "m": _}]`, `found[{"k": "a", "v": _, "m": n}]; n != ""`, `found[{"k": _, "v": _, "m": n}]; contains(n, "ab")`, `not has(O.b)`,
 	"O.b in all", "O.b.a in texts", "some x in all; x.a == O.b", "every x in all { x.a }", `every x in O.a { x.a == "a" }`, "every x in texts { is_string(x) }", `some k, x in O.b; k == "a"; x`,
 	"O.b[k]; O.a[_][k]", "O.a[i].a; O.c[i]", "O.b[k] == O.a[_][k]", `{"a": x, "b": x} = O.a[_]`, `[x, x] = O.c`, "x = O.a[_].a; x = O.b.a", "x = O.b; all[x]", `under.a`, `under[k] == "a"`, "under == {}", "not under.b",
