@@ -57,6 +57,7 @@ type Request struct {
 	namespace    *corev1.Namespace
 	namespaceErr error
 	asked        bool
+	unsettled    bool
 
 	mu            sync.Mutex
 	kept, lasting map[any]any
@@ -160,3 +161,7 @@ func (r *Request) keep(in *map[any]any, key any, make func() any) any {
 	(*in)[key] = v
 	return v
 }
+
+// Unsettle says that what the policy that is being asked says of the request is not only
+// made of what it Reads.
+func (r *Request) Unsettle() { r.unsettled = true }

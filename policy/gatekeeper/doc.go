@@ -22,6 +22,9 @@
 //   - What mutators make of an object, or that they refuse it, is what Gatekeeper's
 //     would; test/oracle/gatekeeper holds them against each other. Mutators in conflict
 //     are none of them in force.
+//   - A constraint that can say what it reads (policy.Reader) has reads for its match, the
+//     exclusions of a Config and its code, as one. An ExpansionTemplate has none: what is
+//     made of an object hangs on other objects.
 //   - Only providers that the operator has named are asked, and what was not asked
 //     refuses.
 //   - Rego cannot reach the network by itself, the environment or the clock of the host's zone,

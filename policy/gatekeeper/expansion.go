@@ -268,6 +268,7 @@ func (all *expansions) judge(ctx context.Context, r *policy.Request, made *resul
 	derived.Authorizer, derived.Objects, derived.Background = r.Authorizer, r.Objects, r.Background
 	derived.Lasting(sessionKey{}, func() any { return all.engine.sessionOf(r) })
 	askedOf(ctx, derived).source = sourceGenerated
+	derived.Unsettle()
 
 	var inRego []policy.Validator
 	take := func(c *constraint, found []policy.Result) {

@@ -22,6 +22,7 @@ import (
 	"github.com/gatehouse-io/gatehouse/policy"
 	"github.com/gatehouse-io/gatehouse/policy/cel"
 	"github.com/gatehouse-io/gatehouse/policy/gatekeeper"
+	"github.com/gatehouse-io/gatehouse/policy/gatekeeper/internal/upstream"
 )
 
 type tested struct {
@@ -296,7 +297,7 @@ spec:
 
 // TestGatorFixtures runs the fixtures of gator test and gator expand that are data.
 func TestGatorFixtures(t *testing.T) {
-	dir := gatekeeperSource(t)
+	dir := upstream.Source(t)
 	compiler, err := cel.NewCompiler()
 	if err != nil {
 		t.Fatal(err)

@@ -20,6 +20,7 @@ import (
 	"github.com/gatehouse-io/gatehouse/cluster"
 	"github.com/gatehouse-io/gatehouse/gate"
 	"github.com/gatehouse-io/gatehouse/policy"
+	"github.com/gatehouse-io/gatehouse/policy/gatekeeper/internal/upstream"
 	"github.com/gatehouse-io/gatehouse/policy/gatekeeper/location"
 )
 
@@ -417,7 +418,7 @@ func TestLocationsAgainstGatekeeper(t *testing.T) {
 // TestMutationFixtures has Gatekeeper's own fixtures of mutators mutate the objects of
 // its fixtures, each mutator alone and all together.
 func TestMutationFixtures(t *testing.T) {
-	dir := gatekeeperSource(t)
+	dir := upstream.Source(t)
 	var question struct{ Worlds []world }
 	var all []policy.Object
 	known := &cluster.Known{}
@@ -498,15 +499,4 @@ func TestMutationFixtures(t *testing.T) {
 		}
 	}
 	t.Logf("Gatekeeper's fixtures: %d mutators, %d objects; %d of %d the same, %d of them changed", len(all), len(others), same, len(question.Worlds)*len(others), changed)
-}
-
-// gatekeeperSource is Gatekeeper's own source, in the module cache.
-func gatekeeperSource(t *testing.T) string {
-	t.Helper()
-	out, err := exec.Command("go", "-C", "../../test/oracle/gatekeeper", "list", "-m", "-f", "{{.Dir}}", "github.com/open-policy-agent/gatekeeper/v3").Output()
-	dir := strings.TrimSpace(string(out))
-	if err != nil || dir == "" {
-		t.Skipf("the source of Gatekeeper is not here: %v", err)
-	}
-	return dir
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/open-policy-agent/frameworks/constraint/pkg/client/drivers/rego/schema"
 	"github.com/open-policy-agent/frameworks/constraint/pkg/core/templates"
@@ -61,6 +62,7 @@ type Program struct {
 	compiler *ast.Compiler
 	asked    ast.Body
 	query    ast.QueryCompiler
+	reads    func() known
 }
 
 // Compile compiles the first code in Rego of a template's target.
@@ -85,6 +87,7 @@ func (c *Compiler) Compile(target *templates.Target) (*Program, error) {
 	if p.asked, err = p.query.Compile(c.query.Copy()); err != nil {
 		return nil, fmt.Errorf("compile the query for its violations: %w", err)
 	}
+	p.reads = sync.OnceValue(func() known { return follow(p.compiler) })
 	return p, nil
 }
 

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -23,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	"github.com/gatehouse-io/gatehouse/policy/gatekeeper/internal/upstream"
 	"github.com/gatehouse-io/gatehouse/policy/gatekeeper/rego"
 )
 
@@ -153,17 +153,6 @@ func written(t testing.TB, message string, details any) string {
 	return message + " " + string(data)
 }
 
-// source is Gatekeeper's own, in the module cache.
-func source(t testing.TB) string {
-	t.Helper()
-	out, err := exec.Command("go", "-C", "../../../test/oracle/gatekeeper", "list", "-m", "-f", "{{.Dir}}", "github.com/open-policy-agent/gatekeeper/v3").Output()
-	dir := strings.TrimSpace(string(out))
-	if err != nil || dir == "" {
-		t.Skipf("the source of Gatekeeper is not here: %v", err)
-	}
-	return dir
-}
-
 var fenced = regexp.MustCompile("(?s)```ya?ml[^\n]*\n(.*?)```")
 
 // published are all objects in Gatekeeper's source: its tests, its demos and its
@@ -171,7 +160,7 @@ var fenced = regexp.MustCompile("(?s)```ya?ml[^\n]*\n(.*?)```")
 func published(t testing.TB) (all []*unstructured.Unstructured) {
 	t.Helper()
 	seen := map[string]bool{}
-	err := filepath.WalkDir(source(t), func(path string, d os.DirEntry, err error) error {
+	err := filepath.WalkDir(upstream.Source(t), func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}

@@ -3,12 +3,11 @@ package suite_test
 import (
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/gatehouse-io/gatehouse/policy/cel"
+	"github.com/gatehouse-io/gatehouse/policy/gatekeeper/internal/upstream"
 	"github.com/gatehouse-io/gatehouse/policy/gatekeeper/suite"
 )
 
@@ -21,20 +20,9 @@ func compiler(t testing.TB) *cel.Compiler {
 	return c
 }
 
-// gatekeeperSource is Gatekeeper's own source, in the module cache.
-func gatekeeperSource(t *testing.T) string {
-	t.Helper()
-	out, err := exec.Command("go", "-C", "../../../test/oracle/gatekeeper", "list", "-m", "-f", "{{.Dir}}", "github.com/open-policy-agent/gatekeeper/v3").Output()
-	dir := strings.TrimSpace(string(out))
-	if err != nil || dir == "" {
-		t.Skipf("the source of Gatekeeper is not here: %v", err)
-	}
-	return dir
-}
-
 // TestGatekeepersSuite runs the suite of Gatekeeper's own tests of gator.
 func TestGatekeepersSuite(t *testing.T) {
-	file := filepath.Join(gatekeeperSource(t), "test", "gator", "verify", "suite.yaml")
+	file := filepath.Join(upstream.Source(t), "test", "gator", "verify", "suite.yaml")
 	results, err := suite.Run(context.Background(), file, suite.Options{Compiler: compiler(t)})
 	if err != nil {
 		t.Fatal(err)
