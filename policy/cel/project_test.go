@@ -76,13 +76,15 @@ func (r *asked) projection(parts []policy.Read) string {
 	return b.String()
 }
 
+// project tells where the fields end, and what is there; where they lead into nothing, how
+// many are left.
 func project(b *strings.Builder, value any, there bool, fields []string, shape bool) {
 	switch {
 	case !there:
-		b.WriteString("absent")
+		fmt.Fprintf(b, "absent before %d", len(fields))
 		return
 	case value == nil:
-		b.WriteString("null")
+		fmt.Fprintf(b, "null before %d", len(fields))
 		return
 	case len(fields) == 0 && shape:
 		projectShape(b, value)
@@ -94,6 +96,7 @@ func project(b *strings.Builder, value any, there bool, fields []string, shape b
 	}
 	switch v := value.(type) {
 	case map[string]any:
+		fmt.Fprintf(b, "map before %d ", len(fields))
 		if fields[0] != policy.Each {
 			below, there := v[fields[0]]
 			project(b, below, there, fields[1:], shape)
@@ -104,7 +107,7 @@ func project(b *strings.Builder, value any, there bool, fields []string, shape b
 			project(b, v[key], true, fields[1:], shape)
 		}
 	case []any:
-		b.WriteString("list ")
+		fmt.Fprintf(b, "list before %d ", len(fields))
 		if fields[0] == policy.Each {
 			for _, one := range v {
 				project(b, one, true, fields[1:], shape)
@@ -112,7 +115,7 @@ func project(b *strings.Builder, value any, there bool, fields []string, shape b
 			}
 		}
 	default:
-		b.WriteString("neither")
+		fmt.Fprintf(b, "neither before %d", len(fields))
 	}
 }
 
