@@ -178,15 +178,23 @@ type recalled struct {
 	silent *silent
 }
 
+// Who has found that nothing is said. They see a request in different forms, a server's
+// own types or what those are in JSON, and in a few corners CEL tells these apart: what one
+// has found is nothing to the other.
+const (
+	byValidate = 'v'
+	bySilent   = 's'
+)
+
 // recall begins with a request. It is nil where nothing can be known: then known is
 // false, and learn does nothing.
-func (m *memory) recall(ctx context.Context, r *Request) *recollection {
+func (m *memory) recall(ctx context.Context, r *Request, by byte) *recollection {
 	if m == nil {
 		return nil
 	}
 	c := &recollection{memory: m, groups: make([]recalled, m.groups)}
 	c.parts = parts{ctx: ctx, request: r, writer: part.Writer{Layouts: &m.layouts, Text: make([]byte, 0, 1<<10), Most: mostWritten}, at: make([][2]int, len(m.reads))}
-	w := part.Writer{Text: make([]byte, 0, 128)}
+	w := part.Writer{Text: append(make([]byte, 0, 128), by)}
 	kind, resource := r.GetKind(), r.GetResource()
 	for _, s := range []string{kind.Group, kind.Version, kind.Kind, resource.Group, resource.Version, resource.Resource, r.GetSubresource(), string(r.GetOperation())} {
 		w.String(s)

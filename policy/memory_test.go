@@ -161,7 +161,7 @@ func TestMemoryOfLongObjects(t *testing.T) {
 		many = append(many, "web:1")
 	}
 	s.Validate(t.Context(), creation(pod(many...)))
-	c := s.memory.recall(t.Context(), creation(pod(many...)))
+	c := s.memory.recall(t.Context(), creation(pod(many...)), byValidate)
 	if c.known(s.validators.all[0]) || len(c.parts.writer.Text) > mostWritten+1<<10 {
 		t.Errorf("%d bytes were written", len(c.parts.writer.Text))
 	}
@@ -275,6 +275,68 @@ func TestSilent(t *testing.T) {
 	}
 }
 
+// alike is a reader that is asked with others.
+type alike struct{ *reader }
+
+func (t alike) Batch() any { return "together" }
+
+func (t alike) ValidateAll(ctx context.Context, r *Request, policies []Validator) [][]Result {
+	all := make([][]Result, len(policies))
+	broken := false
+	for i, p := range policies {
+		one := p.(alike)
+		one.asked.Add(1)
+		all[i] = one.say(ctx, r)
+		broken = broken || len(all[i]) > 0 && all[i][0].Err != nil
+	}
+	if broken {
+		for i := range all {
+			all[i] = []Result{{Actions: []Action{Deny}, Err: errors.New("broken")}}
+		}
+	}
+	return all
+}
+
+// What goes wrong for one of a batch may be for the others to say: that they are known to
+// say nothing by themselves is not enough then.
+func TestMemoryOfBatches(t *testing.T) {
+	quiet := alike{refusesLatest("quiet")}
+	fails := alike{&reader{reads: []Read{{Of: OfObject, Fields: []string{"metadata", "name"}}}, validator: validator{named: named{source("fails"), everything}}}}
+	fails.say = func(_ context.Context, r *Request) []Result {
+		if o, _ := r.Object(); o.GetName() == "bad" {
+			return []Result{{Actions: []Action{Warn}, Err: errors.New("broken")}}
+		}
+		return nil
+	}
+	s := NewSet([]Policy{quiet, fails}, Options{})
+	for i, step := range []struct {
+		name                 string
+		denials              int
+		askedQuiet, askedFar int32
+	}{{"good", 0, 1, 1}, {"good", 0, 1, 1}, {"another", 0, 1, 2}, {"bad", 2, 2, 4}, {"bad", 2, 3, 6}, {"good", 0, 3, 6}} {
+		out := s.Validate(t.Context(), creation(renamed(pod("web:1"), step.name)))
+		if len(out.Denials) != step.denials || quiet.asked.Load() != step.askedQuiet || fails.asked.Load() != step.askedFar {
+			t.Errorf("step %d: %d denials; asked %d and %d times", i, len(out.Denials), quiet.asked.Load(), fails.asked.Load())
+		}
+	}
+}
+
+// Who sees a request in another form finds out for himself.
+func TestWhoFoundOutCounts(t *testing.T) {
+	v := refusesLatest("a")
+	s := NewSet([]Policy{v}, Options{})
+	s.Validate(t.Context(), creation(pod("web:1")))
+	if s.Silent(t.Context(), creation(pod("web:1")), func(Validator) bool { return false }) {
+		t.Error("what Validate found was taken for the answer")
+	}
+	if !s.Silent(t.Context(), creation(pod("web:2")), func(Validator) bool { return true }) {
+		t.Fatal("it says nothing")
+	}
+	if s.Validate(t.Context(), creation(pod("web:2"))); v.asked.Load() != 2 {
+		t.Error("what somebody else found was taken for the policy's answer")
+	}
+}
+
 // Requests at the same time share what is known.
 func TestMemoryIsShared(t *testing.T) {
 	var policies []Policy
@@ -332,7 +394,7 @@ func TestFormsOfObjects(t *testing.T) {
 	s := NewSet([]Policy{refusesLatest("a")}, Options{})
 	of := func(o runtime.Object) *silent {
 		r := NewRequest(admission.NewAttributesRecord(o, nil, corev1.SchemeGroupVersion.WithKind("Pod"), "shop", "web", corev1.SchemeGroupVersion.WithResource("pods"), "", admission.Create, nil, false, anna), nil, noCluster{})
-		c := s.memory.recall(t.Context(), r)
+		c := s.memory.recall(t.Context(), r, byValidate)
 		c.known(s.validators.all[0])
 		c.learn(s.validators.all[0])
 		return c.groups[0].silent

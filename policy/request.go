@@ -57,7 +57,6 @@ type Request struct {
 	namespace    *corev1.Namespace
 	namespaceErr error
 	asked        bool
-	unsettled    bool
 
 	mu            sync.Mutex
 	kept, lasting map[any]any
@@ -97,9 +96,6 @@ func (r *Request) SetObject(o *unstructured.Unstructured) {
 // Replaced reports whether a mutation has made another object the request's than that of
 // its Attributes.
 func (r *Request) Replaced() bool { return r.replaced }
-
-// Unsettle says that what the policy that is being asked says of the request is not only made of what it Reads.
-func (r *Request) Unsettle() { r.unsettled = true }
 
 func (r *Request) content(c *converted, get func() runtime.Object) (*unstructured.Unstructured, error) {
 	if c.done {

@@ -253,59 +253,42 @@ func (s *Set) Validate(ctx context.Context, r *Request) *Outcome {
 	recorder := gate.RecorderFrom(ctx)
 	var recalled *recollection
 	if recorder == nil {
-		recalled = s.memory.recall(ctx, r)
+		recalled = s.memory.recall(ctx, r, byValidate)
 	}
 
-	asking := make([]*judge, 0, len(matching))
-	var batches map[any][]Validator
-	for _, j := range matching {
-		if recalled.known(j) {
+	known := make([]bool, len(matching))
+	for i, j := range matching {
+		known[i] = recalled.known(j)
+	}
+	batches := s.askBatches(ctx, r, matching, known)
+	for i, j := range matching {
+		if known[i] {
 			j.meterFor(r).countKnown()
 			continue
 		}
-		asking = append(asking, j)
-		if b, ok := j.Validator.(Batcher); ok {
-			if batches == nil {
-				batches = map[any][]Validator{}
-			}
-			batches[b.Batch()] = append(batches[b.Batch()], j.Validator)
-		}
-	}
-	var answered map[Validator][]Result
-	var unsettled map[any]bool // batches
-	for _, j := range asking {
-		v := j.Validator
-		began := s.opts.Now()
-		r.unsettled = false
 		var results []Result
-		if b, ok := v.(Batcher); !ok {
-			results = one(ctx, v, r)
-		} else if given, ok := answered[v]; ok {
-			results = given
-			r.unsettled = unsettled[b.Batch()]
+		var took time.Duration
+		if of, ok := j.Validator.(Batcher); ok {
+			b := batchOf(batches, of.Batch())
+			results, took = b.answer(of)
+			r.unsettled = b.unsettled
 		} else {
-			together := batches[b.Batch()]
-			if answered == nil {
-				answered, unsettled = make(map[Validator][]Result, len(matching)), map[any]bool{}
-			}
-			for i, given := range several(ctx, b, r, together) {
-				answered[together[i]] = given
-			}
-			results = answered[v]
-			unsettled[b.Batch()] = r.unsettled
+			began := s.opts.Now()
+			r.unsettled = false
+			results = one(ctx, j.Validator, r)
+			took = s.opts.Now().Sub(began)
 		}
-		took := s.opts.Now().Sub(began)
 		if len(results) == 0 {
 			if !r.unsettled {
 				recalled.learn(j)
 			}
 			if recorder != nil {
-				recorder.Record(gate.Step{Gate: Gate, Part: Part, Opinion: gate.NoOpinion, Reason: NothingWrong, Sources: []gate.Source{v.Source()}, Took: took})
+				recorder.Record(gate.Step{Gate: Gate, Part: Part, Opinion: gate.NoOpinion, Reason: NothingWrong, Sources: []gate.Source{j.Source()}, Took: took})
 			}
 		}
 		before := out.tally()
 		for i := range results {
-			s.take(ctx, out, recorder, r, v, &results[i], took)
+			s.take(ctx, out, recorder, r, j.Validator, &results[i], took)
 		}
 		j.meterFor(r).count(out.since(before), took)
 	}

@@ -118,7 +118,7 @@ func (s *Set) Validators(ctx context.Context, r *Request) iter.Seq[Validator] {
 // it has nothing to say of it. It is not asked about those that are known to have nothing
 // to say, and not after the first that has.
 func (s *Set) Silent(ctx context.Context, r *Request, silent func(Validator) bool) bool {
-	recalled := s.memory.recall(ctx, r)
+	recalled := s.memory.recall(ctx, r, bySilent)
 	for _, j := range s.validators.matching(ctx, r) {
 		if recalled.known(j) {
 			continue

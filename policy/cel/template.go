@@ -149,7 +149,3 @@ func (t *Template) For(constraint map[string]any) *Constraint {
 func (c *Constraint) Evaluate(ctx context.Context, r *policy.Request, namespace *corev1.Namespace) []Decision {
 	return c.program.evaluate(ctx, r, c.object, namespace)
 }
-
-// Reads are the parts of a request that decide whether Evaluate says anything; ok is false
-// where they are not known.
-func (c *Constraint) Reads() (reads []policy.Read, ok bool) { return nil, false }
