@@ -109,12 +109,27 @@ func (s *storedObjects) Watch(ctx context.Context, of scan.Resource, opts metav1
 	return w, nil
 }
 
+// Version implements scan.Versioned.
+func (s *storedObjects) Version(ctx context.Context, of scan.Resource) (version uint64, ok bool, err error) {
+	from := s.of(of)
+	if from == nil {
+		return 0, false, nil
+	}
+	if from.closed.Load() {
+		return 0, false, errClosed
+	}
+	version, err = from.GetCurrentResourceVersion(ctx)
+	return version, err == nil, err
+}
+
+var errClosed = errors.New("the storage is closed")
+
 // patiently asks again where the storage says when, as a client does: its cache is not
 // filled at once when a server starts.
 func patiently(ctx context.Context, from *opened, ask func() error) error {
 	for tries := 1; ; tries++ {
 		if from.closed.Load() {
-			return errors.New("the storage is closed")
+			return errClosed
 		}
 		err := ask()
 		seconds, later := apierrors.SuggestsClientDelay(err)

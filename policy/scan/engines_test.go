@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand"
+	"reflect"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -17,6 +18,7 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
+	"github.com/gatehouse-io/gatehouse/cluster"
 	"github.com/gatehouse-io/gatehouse/gate"
 	"github.com/gatehouse-io/gatehouse/policy"
 	"github.com/gatehouse-io/gatehouse/policy/engines"
@@ -93,12 +95,17 @@ func TestEnginesSayTheSameOfGoTypes(t *testing.T) {
 	k, s := slowly(t, 0)
 	k.opts.Clock = s.clock
 	k.opts.Objects = admission.NewObjectInterfacesFromScheme(scheme.Scheme)
+	known := &cluster.Known{}
+	known.Add(object(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, "Namespace", "", "shop", nil))
+	known.Seal()
+	k.opts.Cluster = known
 	sets := []*policy.Set{everyEngine(t)}
 	k.sets = func() []*policy.Set { return sets }
 	fill := fuzzer.FuzzerFor(metafuzzer.Funcs, rand.New(rand.NewSource(1)), scheme.Codecs)
 	found := 0
 	for i := range 60 {
 		pod, deployment := fullPod(t), &appsv1.Deployment{}
+		pod.Namespace = "shop"
 		switch i % 3 {
 		case 1:
 			fill.Fill(pod)
@@ -129,7 +136,7 @@ func TestEnginesSayTheSameOfGoTypes(t *testing.T) {
 			}
 			want, got := k.judge(t.Context(), read, one.of), k.judge(t.Context(), typed, one.of)
 			found += len(want.Findings)
-			if fmt.Sprintf("%+v", *got) != fmt.Sprintf("%+v", *want) {
+			if !reflect.DeepEqual(got, want) {
 				t.Fatalf("of\n%s\nit is said, as a Go type:\n%s\nand unstructured:\n%s", said, drawReport(got), drawReport(want))
 			}
 		}

@@ -30,6 +30,10 @@ type kind struct {
 
 	objects map[types.UID]known
 	pass    uint32
+	// paused is the version of the store when the watch last went on after a burst, and
+	// patient says that it ends at the next.
+	paused  uint64
+	patient bool
 	// changed is what the watch has told of and what is not done yet. Shared.
 	changed *queue
 
@@ -50,6 +54,7 @@ func (s *Scanner) newKind(ctx context.Context, resource Resource) *kind {
 	all := ctx
 	ctx, stop := context.WithCancel(ctx)
 	k := &kind{Scanner: s, resource: resource, stop: stop, done: make(chan struct{}), wake: make(chan struct{}, 1), objects: map[types.UID]known{}, changed: newQueue()}
+	_, k.patient = s.opts.Source.(Versioned)
 	go k.run(ctx, all)
 	return k
 }

@@ -29,6 +29,14 @@ type Source interface {
 	Watch(ctx context.Context, of Resource, opts metav1.ListOptions) (watch.Interface, error)
 }
 
+// Versioned is a Source that knows how far its store has come.
+type Versioned interface {
+	Source
+	// Version is the resourceVersion of the last change in the store of a resource, of
+	// whatever kind. ok is false where that is not known of it.
+	Version(ctx context.Context, of Resource) (version uint64, ok bool, err error)
+}
+
 // Page is a part of a list.
 type Page struct {
 	metav1.ListMeta

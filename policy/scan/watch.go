@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,8 +17,8 @@ const watchLimit = 8 * time.Minute
 
 // watch judges what changes, and what triggers pull, until a watch from a version ends.
 // It returns the version to watch from next.
-func (k *kind) watch(ctx context.Context, version string) (string, error) {
-	ctx, cancel := context.WithCancel(ctx)
+func (k *kind) watch(kindCtx context.Context, version string) (string, error) {
+	ctx, cancel := context.WithCancel(kindCtx)
 	began := k.opts.Clock.Now()
 	seconds := int64(watchLimit.Seconds()) + rand.Int64N(int64(watchLimit.Seconds()))
 	w, err := k.opts.Source.Watch(ctx, k.resource, metav1.ListOptions{ResourceVersion: version, AllowWatchBookmarks: true, TimeoutSeconds: &seconds})
@@ -49,6 +50,11 @@ func (k *kind) watch(ctx context.Context, version string) (string, error) {
 				return version, err
 			}
 		case <-told.done:
+			if k.patient = told.armed; told.burst {
+				cancel()
+				w.Stop()
+				return told.version, k.pause(kindCtx)
+			}
 			if told.err == nil && told.version == version && k.opts.Clock.Since(began) < time.Second {
 				// What ends at once is not asked for again at once.
 				_ = k.sleep(ctx, time.Second)
@@ -58,17 +64,45 @@ func (k *kind) watch(ctx context.Context, version string) (string, error) {
 	}
 }
 
+// A kind of which more than burst objects change in a second is in one: requests make them
+// that need the processor more, and to be told of each is most of what the scan costs. Its
+// watch ends there, and goes on from there when the store sees fewer changes, checked every
+// checkPause, or after longestPause; then all that comes is read until it gets calm.
+const (
+	burst        = 100
+	checkPause   = 500 * time.Millisecond
+	longestPause = 10 * time.Second
+)
+
 // stream is what a watch has told; done is closed when it has ended, and nobody reads the
 // rest before.
 type stream struct {
 	done    chan struct{}
 	version string // that of the last event
 	err     error
+
+	// waits says that it may end where a burst begins, armed that it does, once it has
+	// been calm, and burst that it has.
+	waits, armed, burst bool
+	// Since when so many changes have come that are no older than the watch.
+	since   time.Time
+	changes int
+}
+
+// count notes a change.
+func (s *stream) count(now time.Time) {
+	if now.Sub(s.since) >= time.Second {
+		s.armed = s.armed || s.waits && s.changes <= burst
+		s.since, s.changes = now, 0
+	}
+	s.changes++
+	s.burst = s.armed && s.changes > burst
 }
 
 // read notes what a watch tells, as it comes: a server ends a watch that is not read.
 func (k *kind) read(ctx context.Context, w watch.Interface, version string) *stream {
-	told := &stream{done: make(chan struct{}), version: version}
+	_, versioned := k.opts.Source.(Versioned)
+	told := &stream{done: make(chan struct{}), version: version, waits: versioned, armed: k.patient, since: k.opts.Clock.Now()}
 	go func() {
 		defer close(told.done)
 		for {
@@ -79,7 +113,7 @@ func (k *kind) read(ctx context.Context, w watch.Interface, version string) *str
 				if !ok {
 					return
 				}
-				if told.err = k.note(event, told); told.err != nil {
+				if told.err = k.note(event, told); told.err != nil || told.burst {
 					return
 				}
 			}
@@ -96,18 +130,54 @@ func (k *kind) note(event watch.Event, told *stream) error {
 	if !ok {
 		return fmt.Errorf("watch: it tells of a %T", event.Object)
 	}
-	fell := false
+	fell, now := false, k.opts.Clock.Now()
 	switch event.Type {
 	case watch.Added, watch.Modified:
-		fell = k.changed.put(o, k.opts.Clock.Now())
+		fell = k.changed.put(o, now)
 	case watch.Deleted:
-		fell = k.changed.drop(o.GetUID(), k.opts.Clock.Now())
+		fell = k.changed.drop(o.GetUID(), now)
 	}
 	if fell {
 		k.overflows.Add(1)
 		k.unsettle()
 	}
 	told.version = o.GetResourceVersion()
+	// What comes at once after a pause is no burst.
+	if version, err := strconv.ParseUint(told.version, 10, 64); err == nil && version > k.paused && event.Type != watch.Bookmark {
+		told.count(now)
+	}
+	return nil
+}
+
+// pause waits for the end of a burst. What triggers pull is judged meanwhile.
+func (k *kind) pause(ctx context.Context) error {
+	source := k.opts.Source.(Versioned) // the patient have one
+	latest := k.opts.Clock.Now().Add(longestPause)
+	var before uint64
+	for first := true; ctx.Err() == nil; first = false {
+		version, ok, err := source.Version(ctx, k.resource)
+		if err != nil {
+			return fmt.Errorf("ask how far the store is: %w", err)
+		}
+		calm := !first && version-before <= burst*uint64(checkPause)/uint64(time.Second)
+		if over := !k.opts.Clock.Now().Before(latest); !ok || calm || over {
+			k.paused, k.patient = version, calm
+			return nil
+		}
+		before = version
+		for check := k.opts.Clock.After(checkPause); check != nil; {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-check:
+				check = nil
+			case <-k.wake:
+				if err := k.answer(ctx); err != nil {
+					return err
+				}
+			}
+		}
+	}
 	return nil
 }
 
