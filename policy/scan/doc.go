@@ -35,6 +35,9 @@
 //   - Not more than Options.Rate objects are judged in a second, over all kinds, and
 //     judging takes a share of one core: requests do not wait for it. An object that
 //     has changed may wait for its turn meanwhile, its last version alone.
+//   - Of a Source that is Versioned the watch of a kind ends where a burst of changes
+//     begins, and goes on from there when it is over, or after ten seconds: while requests
+//     make hundreds of objects a second, to be told of each costs more than to judge it.
 //   - Not more than a thousand of a kind wait. When more change at once, all of them are
 //     forgotten, the kind is not settled, and a list tells what has become of them when
 //     the burst is over, or has lasted for half a minute. Nothing is judged until then.

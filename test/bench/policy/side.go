@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,8 @@ type side struct {
 	dir    string
 	config *rest.Config
 	procs  []*exec.Cmd
+	// settled is an error while the side judges what exists; nil where it does not.
+	settled func(context.Context) error
 }
 
 // token is the administrator's at the stock API server.
@@ -88,8 +91,14 @@ func (s *side) cpu() (time.Duration, error) {
 }
 
 // settle waits until a side has next to nothing to do: a policy that is new is checked
-// by controllers, and held against what is there.
+// by controllers, and held against what is there, which gatehouse does at a rate that the
+// processor hardly shows.
 func (s *side) settle(ctx context.Context) error {
+	if s.settled != nil {
+		if err := until(ctx, "what exists to be judged", 2*time.Minute, s.settled); err != nil {
+			return err
+		}
+	}
 	for range 60 {
 		before, err := s.cpu()
 		if err != nil {
@@ -256,5 +265,30 @@ func startGatehouse(ctx context.Context, bin, dir string) (*side, error) {
 		s.stop()
 		return nil, fmt.Errorf("%w\n%s", err, s.log("gatehouse"))
 	}
+	s.settled = s.scanned
 	return s, nil
+}
+
+// scanned is an error while gatehouse says that it judges what exists.
+func (s *side) scanned(ctx context.Context) error {
+	client, err := rest.HTTPClientFor(s.config)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Get(s.config.Host + "/metrics")
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	found := map[string]string{"objects": "", "objects_settled": ""}
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		name, value, _ := strings.Cut(lines.Text(), " ")
+		if name = strings.TrimPrefix(name, "gatehouse_scan_"); name == "objects" || name == "objects_settled" {
+			found[name] = value
+		}
+	}
+	if found["objects"] != found["objects_settled"] || found["objects"] == "" {
+		return fmt.Errorf("%s objects of %s are judged", found["objects_settled"], found["objects"])
+	}
+	return nil
 }
