@@ -1,6 +1,7 @@
 package part
 
 import (
+	"encoding/json"
 	"reflect"
 	"slices"
 	"strings"
@@ -20,13 +21,18 @@ type layout struct {
 	// nameless says that fields have no names for JSON: it is a type that a server has
 	// for itself, and which no policy sees.
 	nameless bool
+	// leaf says that the type writes its own JSON, such as a time, a quantity, or content
+	// of any form: of its fields nothing can be told about what policies see.
+	leaf bool
 }
+
+var marshaler = reflect.TypeFor[json.Marshaler]()
 
 func (l *Layouts) of(t reflect.Type) *layout {
 	if found, ok := l.known.Load(t); ok {
 		return found.(*layout)
 	}
-	fresh := &layout{fields: map[string][]int{}}
+	fresh := &layout{fields: map[string][]int{}, leaf: t.Implements(marshaler) || reflect.PointerTo(t).Implements(marshaler)}
 	fresh.add(t, nil)
 	l.known.Store(t, fresh)
 	return fresh

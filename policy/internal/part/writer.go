@@ -86,10 +86,10 @@ func (w *Writer) Part(v reflect.Value, fields []string, shape bool) {
 	field, rest := fields[0], fields[1:]
 	switch v.Kind() {
 	case reflect.Struct:
-		if v.Type() == quantity || v.Type() == moment || field == Each {
+		known := w.Layouts.of(v.Type())
+		if known.leaf || field == Each {
 			break
 		}
-		known := w.Layouts.of(v.Type())
 		w.Lost = w.Lost || known.nameless
 		at, ok := known.fields[field]
 		if !ok {
@@ -201,16 +201,21 @@ func (w *Writer) shape(v reflect.Value) {
 		w.Text = append(w.Text, isList, nilness(v))
 		w.number(uint64(v.Len()))
 	case reflect.Struct:
-		if v.Type() == quantity || v.Type() == moment {
+		of := w.Layouts.of(v.Type())
+		if of.leaf {
 			w.Whole(v)
 			return
 		}
 		w.Text = append(w.Text, isStruct)
-		for _, at := range w.Layouts.of(v.Type()).all {
+		for _, at := range of.all {
 			f := v.FieldByIndex(at)
 			switch f.Kind() {
 			case reflect.Struct: // whether it is written may be for its own fields to say
-				w.shape(f)
+				if w.Layouts.of(f.Type()).leaf {
+					w.Text = append(w.Text, zeroness(f))
+				} else {
+					w.shape(f)
+				}
 			case reflect.Map, reflect.Slice, reflect.Pointer, reflect.Interface:
 				empty := byte('0')
 				if (f.Kind() == reflect.Map || f.Kind() == reflect.Slice) && f.Len() > 0 {
@@ -236,6 +241,11 @@ func nilness(v reflect.Value) byte {
 func zeroness(v reflect.Value) byte {
 	if v.IsZero() {
 		return 'Z'
+	}
+	if v.CanInterface() {
+		if own, ok := v.Interface().(interface{ IsZero() bool }); ok && own.IsZero() {
+			return 'z'
+		}
 	}
 	return 'V'
 }

@@ -121,6 +121,37 @@ func TestPartsThatEnd(t *testing.T) {
 	}
 }
 
+// What writes its own JSON is told apart by all of it, however little of it counts: its
+// fields are not those that a policy sees.
+func TestPartsOfWhatWritesItself(t *testing.T) {
+	type content struct {
+		Any   runtime.RawExtension `json:"any"`
+		Port  intstr.IntOrString   `json:"port"`
+		Since metav1.Time          `json:"since"`
+		Size  resource.Quantity    `json:"size"`
+	}
+	raw := func(text string) content { return content{Any: runtime.RawExtension{Raw: []byte(text)}} }
+	for _, c := range []struct {
+		field string
+		a, b  content
+	}{
+		{"any", raw(`null`), raw(`{}`)}, {"any", raw(`{"a":1}`), raw(`{"b":1}`)}, {"any", raw(`[1]`), raw(`[2]`)},
+		{"port", content{Port: intstr.FromInt32(1)}, content{Port: intstr.FromString("a")}},
+		{"since", content{Since: metav1.NewTime(time.Unix(1, 0))}, content{}},
+		{"size", content{Size: resource.MustParse("1")}, content{Size: resource.MustParse("2")}},
+	} {
+		for _, p := range []path{{[]string{c.field}, true}, {[]string{c.field}, false}, {[]string{c.field, "a"}, false}, {[]string{c.field, "a"}, true}, {[]string{c.field, Each}, false}} {
+			if written(t, c.a, p) == written(t, c.b, p) {
+				t.Errorf("%+v of %+v and %+v", p, c.a, c.b)
+			}
+		}
+	}
+	// The shape of what they are in says whether they are there.
+	if p := (path{shape: true}); written(t, content{Since: metav1.NewTime(time.Unix(1, 0))}, p) != written(t, content{Since: metav1.NewTime(time.Unix(2, 0))}, p) {
+		t.Error("another time is another shape of what it is in")
+	}
+}
+
 // The types that a server has for itself have no names that a policy could read by.
 func TestNamelessTypesAreLost(t *testing.T) {
 	type internal struct{ Spec struct{ HostNetwork bool } }
