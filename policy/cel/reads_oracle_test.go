@@ -263,8 +263,11 @@ func pruneOnce(t testing.TB, seed uint64, changes int) (compared int) {
 // What is equal in all that a policy reads is the same to it.
 func TestReadsDecide(t *testing.T) {
 	compared, count := 0, uint64(1200)
-	if testing.Short() {
+	switch {
+	case testing.Short():
 		count = 200
+	case worlds == atOnce: // the race detector is slow
+		count = 400
 	}
 	for seed := range count {
 		if compared += pruneOnce(t, seed, 60); t.Failed() {
