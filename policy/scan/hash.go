@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"encoding/binary"
 	"hash/maphash"
 	"reflect"
 
@@ -29,6 +30,8 @@ func (h *hashes) of(o Item) uint64 {
 	}
 	w := part.Writer{Layouts: &h.layouts, Text: make([]byte, 0, 2<<10)}
 	w.Except(object, "status", "kind", "apiVersion", "metadata")
+	ends := len(w.Text)
 	w.Except(meta, "managedFields", "resourceVersion", "generation")
-	return maphash.Bytes(h.seed, w.Text)
+	// What moves from the metadata to the object, or back, has changed.
+	return maphash.Bytes(h.seed, binary.LittleEndian.AppendUint64(w.Text, uint64(ends)))
 }

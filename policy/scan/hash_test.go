@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metafuzzer "k8s.io/apimachinery/pkg/apis/meta/fuzzer"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes/scheme"
 )
 
@@ -214,6 +215,16 @@ func TestHashesLeaveOutWhatAServerWrites(t *testing.T) {
 	}
 	b.DeletionTimestamp = &metav1.Time{Time: noon}
 	if h.of(a) == h.of(b) {
+		t.Error("they are not told apart")
+	}
+}
+
+// What is in the metadata is not taken for what is beside it.
+func TestHashesTellMetadataApart(t *testing.T) {
+	h := newHashes()
+	inside := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"x": "y"}}}
+	beside := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{}, "x": "y"}}
+	if h.of(inside) == h.of(beside) {
 		t.Error("they are not told apart")
 	}
 }
