@@ -427,7 +427,8 @@ func TestFlushSaysWhatIsNotSafe(t *testing.T) {
 		f.set(nil)
 		time.Sleep(time.Minute)
 		expect(t, f, "firing new a x1") // and it is told all the same
-		if len(*d.logs) == 0 || !strings.Contains((*d.logs)[0], "memory alone") {
+		// The sink that is down may be logged before it or after.
+		if !slices.ContainsFunc(*d.logs, func(line string) bool { return strings.Contains(line, "memory alone") }) {
 			t.Errorf("logged %q", *d.logs)
 		}
 	})
