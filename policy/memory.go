@@ -28,7 +28,7 @@ type memory struct {
 	// young and old are what is remembered, by digests. When there are too many young
 	// ones, the old ones are forgotten and the young ones become old: what is asked for
 	// again is young again.
-	young, old map[digest]*silent
+	young, old map[digest]silent
 }
 
 // digest is the SHA-256 of what a group read of a request: of two requests with the same
@@ -36,10 +36,10 @@ type memory struct {
 type digest [sha256.Size]byte
 
 // silent are the policies of a group, by their places, that had nothing to say.
-type silent struct{ places []atomic.Uint64 }
+type silent []atomic.Uint64
 
-func (s *silent) has(place int) bool { return s.places[place/64].Load()&(1<<(place%64)) != 0 }
-func (s *silent) add(place int)      { s.places[place/64].Or(1 << (place % 64)) }
+func (s silent) has(place int) bool { return s[place/64].Load()&(1<<(place%64)) != 0 }
+func (s silent) add(place int)      { s[place/64].Or(1 << (place % 64)) }
 
 // mostWritten bounds what is written of one request, in bytes: what is longer is judged
 // anew each time, which costs little beside reading it.
@@ -136,7 +136,7 @@ func newMemory(all []*judge) *memory {
 	return m
 }
 
-func (m *memory) find(of digest) *silent {
+func (m *memory) find(of digest) silent {
 	m.mu.RLock()
 	young := m.young[of]
 	found := young
@@ -150,11 +150,11 @@ func (m *memory) find(of digest) *silent {
 	return found
 }
 
-func (m *memory) put(of digest, s *silent) {
+func (m *memory) put(of digest, s silent) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.young == nil || len(m.young) >= mostRemembered {
-		m.young, m.old = map[digest]*silent{}, m.young
+		m.young, m.old = make(map[digest]silent, m.groups), m.young
 	}
 	m.young[of] = s
 }
@@ -163,10 +163,10 @@ func (m *memory) put(of digest, s *silent) {
 type recollection struct {
 	memory *memory
 	parts  parts
-	// head is what every digest begins with.
-	head   []byte
 	groups []recalled // by group.index
-	text   []byte
+	// text is what a digest is made of; every one begins with the same head.
+	text []byte
+	head int
 }
 
 // recalled is what is known of a group.
@@ -175,7 +175,7 @@ type recalled struct {
 	// blank says that the group cannot, or need not, be written down.
 	blank  bool
 	digest digest
-	silent *silent
+	silent silent
 }
 
 // Who has found that nothing is said. They see a request in different forms, a server's
@@ -194,12 +194,12 @@ func (m *memory) recall(ctx context.Context, r *Request, by byte) *recollection 
 	}
 	c := &recollection{memory: m, groups: make([]recalled, m.groups)}
 	c.parts = parts{ctx: ctx, request: r, writer: part.Writer{Layouts: &m.layouts, Text: make([]byte, 0, 1<<10), Most: mostWritten}, at: make([][2]int, len(m.reads))}
-	w := part.Writer{Text: append(make([]byte, 0, 128), by)}
+	w := part.Writer{Text: append(make([]byte, 0, 1<<10), by)}
 	kind, resource := r.GetKind(), r.GetResource()
 	for _, s := range []string{kind.Group, kind.Version, kind.Kind, resource.Group, resource.Version, resource.Resource, r.GetSubresource(), string(r.GetOperation())} {
 		w.String(s)
 	}
-	c.head = w.Text
+	c.text, c.head = w.Text, len(w.Text)
 	return c
 }
 
@@ -232,8 +232,7 @@ func (c *recollection) look(g *group) *recalled {
 
 // write makes the digest of what a group reads; ok is false where that cannot be had.
 func (c *recollection) write(g *group, to *digest) (ok bool) {
-	c.text = append(c.text[:0], c.head...)
-	c.text = binary.AppendUvarint(c.text, uint64(g.index))
+	c.text = binary.AppendUvarint(c.text[:c.head], uint64(g.index))
 	for _, i := range g.reads {
 		text, ok := c.parts.text(i, &c.memory.reads[i])
 		if !ok {
@@ -256,7 +255,7 @@ func (c *recollection) learn(j *judge) {
 		return
 	}
 	if of.silent == nil {
-		of.silent = &silent{places: make([]atomic.Uint64, (j.group.size+63)/64)}
+		of.silent = make(silent, (j.group.size+63)/64)
 		c.memory.put(of.digest, of.silent)
 	}
 	of.silent.add(j.place)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -392,12 +393,12 @@ func TestFormsOfObjects(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := NewSet([]Policy{refusesLatest("a")}, Options{})
-	of := func(o runtime.Object) *silent {
+	of := func(o runtime.Object) *atomic.Uint64 {
 		r := NewRequest(admission.NewAttributesRecord(o, nil, corev1.SchemeGroupVersion.WithKind("Pod"), "shop", "web", corev1.SchemeGroupVersion.WithResource("pods"), "", admission.Create, nil, false, anna), nil, noCluster{})
 		c := s.memory.recall(t.Context(), r, byValidate)
 		c.known(s.validators.all[0])
 		c.learn(s.validators.all[0])
-		return c.groups[0].silent
+		return &c.groups[0].silent[0]
 	}
 	if of(typed) == of(&unstructured.Unstructured{Object: content}) {
 		t.Error("both forms are one")

@@ -146,7 +146,7 @@ func (p *plain) holds(ctx context.Context, v *view, versioned *admission.Version
 		if err != nil {
 			return false
 		}
-		all, _, ok := p.evaluate(ctx, &v.shownToConditions, seen, p.conditions, params, celconfig.RuntimeCELCostBudgetMatchConditions, true)
+		all, _, ok := p.evaluate(ctx, v, &v.shownToConditions, seen, p.conditions, params, celconfig.RuntimeCELCostBudgetMatchConditions, true)
 		if !ok {
 			return false
 		}
@@ -159,14 +159,14 @@ func (p *plain) holds(ctx context.Context, v *view, versioned *admission.Version
 	if err != nil {
 		return false
 	}
-	all, left, ok := p.evaluate(ctx, &v.shown, seen, p.validations, params, budget, false)
+	all, left, ok := p.evaluate(ctx, v, &v.shown, seen, p.validations, params, budget, false)
 	return ok && all && left >= p.reserve && ctx.Err() == nil
 }
 
 // evaluate reports whether all of some expressions are true, and what is left of the
 // budget. ok is false where one has no answer; further says that those behind one that
 // is false are evaluated too.
-func (p *plain) evaluate(ctx context.Context, of *shown, seen *values, expressions []plugincel.CompilationResult, params runtime.Object, budget int64, further bool) (all bool, left int64, ok bool) {
+func (p *plain) evaluate(ctx context.Context, v *view, of *shown, seen *values, expressions []plugincel.CompilationResult, params runtime.Object, budget int64, further bool) (all bool, left int64, ok bool) {
 	constraint, _ := params.(*param)
 	switch {
 	case constraint != nil && constraint.value != nil:
@@ -182,7 +182,11 @@ func (p *plain) evaluate(ctx context.Context, of *shown, seen *values, expressio
 	}
 	all = true
 	for i := range expressions {
-		result, details, err := expressions[i].Program.ContextEval(ctx, seen)
+		frame, err := v.frameFor(ctx, seen)
+		if err != nil {
+			return false, budget, false
+		}
+		result, details, err := expressions[i].Program.Eval(frame)
 		if seen.variables != nil {
 			if budget -= seen.variables.takeCost(); budget < 0 {
 				return false, budget, false
@@ -207,6 +211,24 @@ func (p *plain) evaluate(ctx context.Context, of *shown, seen *values, expressio
 		}
 	}
 	return all, budget, true
+}
+
+// frameFor is what expressions are evaluated in: one for all that are about a request, since
+// what ContextEval makes for each, with a context of its own, costs as much as a short
+// expression.
+func (v *view) frameFor(ctx context.Context, seen *values) (*interpreter.ExecutionFrame, error) {
+	if v.frame == nil || v.frameOf != ctx {
+		frame, err := interpreter.NewExecutionFrame(seen)
+		if err != nil {
+			return nil, err
+		}
+		if err := frame.SetContext(ctx, celconfig.CheckFrequency); err != nil {
+			return nil, err
+		}
+		v.frame, v.frameOf = frame, ctx
+	}
+	v.frame.Activation = seen
+	return v.frame, nil
 }
 
 // unmatched is a policy whose conditions did not hold, and how long that took.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/google/cel-go/interpreter"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -44,6 +45,10 @@ type view struct {
 	converted map[schema.GroupVersionKind]*admission.VersionedAttributes
 	// shown is what expressions saw last, and shownToConditions what match conditions did.
 	shown, shownToConditions shown
+	// frame is that of the expressions, and frameOf the context that ends them. The frame
+	// ends with that context.
+	frame   *interpreter.ExecutionFrame
+	frameOf context.Context
 	// unmatched are the policies whose conditions did not hold.
 	unmatched []unmatched
 	// ctx is that of the evaluation at hand: upstream's listers take none.

@@ -63,7 +63,7 @@ var (
 	quantity = reflect.TypeFor[resource.Quantity]()
 	moment   = reflect.TypeFor[time.Time]()
 	textMap  = reflect.TypeFor[map[string]string]()
-	noValue  reflect.Value
+	treeMap  = reflect.TypeFor[map[string]any]()
 )
 
 // Part writes what fields lead to. What ends before them says where.
@@ -81,6 +81,10 @@ func (w *Writer) Part(v reflect.Value, fields []string, shape bool) {
 		return
 	case len(fields) == 0:
 		w.Whole(v)
+		return
+	}
+	if o, ok := asTree(v); ok {
+		w.treePart(o, fields, shape)
 		return
 	}
 	field, rest := fields[0], fields[1:]
@@ -111,14 +115,7 @@ func (w *Writer) Part(v reflect.Value, fields []string, shape bool) {
 			}
 			return
 		}
-		element := noValue
-		if o, ok := v.Interface().(map[string]any); ok {
-			if value, ok := o[field]; ok {
-				element = reflect.ValueOf(&value).Elem()
-			}
-		} else {
-			element = v.MapIndex(reflect.ValueOf(field).Convert(v.Type().Key()))
-		}
+		element := v.MapIndex(reflect.ValueOf(field).Convert(v.Type().Key()))
 		if !element.IsValid() {
 			w.Text = append(w.Text, isAbsent, byte(len(fields)))
 			return
@@ -232,10 +229,7 @@ func (w *Writer) shape(v reflect.Value) {
 }
 
 func nilness(v reflect.Value) byte {
-	if v.Kind() != reflect.Array && v.IsNil() {
-		return 'N'
-	}
-	return 'V'
+	return presence(v.Kind() == reflect.Array || !v.IsNil())
 }
 
 func zeroness(v reflect.Value) byte {
@@ -259,6 +253,10 @@ func (w *Writer) Whole(v reflect.Value) {
 	v = bare(v)
 	if !v.IsValid() {
 		w.Text = append(w.Text, isNull)
+		return
+	}
+	if o, ok := asTree(v); ok {
+		w.tree(o)
 		return
 	}
 	switch v.Kind() {
