@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,6 +18,9 @@ import (
 // It is what policies look things up in. The zero value holds nothing.
 type Known struct {
 	kinds map[schema.GroupKind]*knownKind
+	// namespaces are those that were asked for, as their type, by the objects that they
+	// were made of: each request asks for its own.
+	namespaces sync.Map
 }
 
 // knownKind holds the objects of a kind in the order of namespace and name.
@@ -69,7 +73,14 @@ func (k *Known) Namespace(ctx context.Context, name string) (*corev1.Namespace, 
 	if err != nil {
 		return nil, err
 	}
-	return asNamespace(o)
+	if found, ok := k.namespaces.Load(o); ok {
+		return found.(*corev1.Namespace), nil
+	}
+	n, err := asNamespace(o)
+	if err == nil {
+		k.namespaces.Store(o, n)
+	}
+	return n, err
 }
 
 func asNamespace(o *unstructured.Unstructured) (*corev1.Namespace, error) {

@@ -154,7 +154,7 @@ func (m *memory) put(of digest, s silent) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.young == nil || len(m.young) >= mostRemembered {
-		m.young, m.old = make(map[digest]silent, m.groups), m.young
+		m.young, m.old = make(map[digest]silent, 4*m.groups), m.young
 	}
 	m.young[of] = s
 }

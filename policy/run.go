@@ -261,6 +261,7 @@ func (s *Set) Validate(ctx context.Context, r *Request) *Outcome {
 		known[i] = recalled.known(j)
 	}
 	batches := s.askBatches(ctx, r, matching, known)
+	var began time.Time // of the evaluation at hand: where the one before it ended
 	for i, j := range matching {
 		if known[i] {
 			j.meterFor(r).countKnown()
@@ -273,12 +274,17 @@ func (s *Set) Validate(ctx context.Context, r *Request) *Outcome {
 			results, took = b.answer(of)
 			r.unsettled = b.unsettled
 		} else {
-			began := s.opts.Now()
+			if began.IsZero() {
+				began = s.opts.Now()
+			}
 			r.unsettled = false
 			results = one(ctx, j.Validator, r)
-			took = s.opts.Now().Sub(began)
+			ended := s.opts.Now()
+			took, began = ended.Sub(began), ended
 		}
-		if len(results) == 0 {
+		if len(results) > 0 {
+			began = time.Time{} // what is done with them is not the next one's time
+		} else {
 			if !r.unsettled {
 				recalled.learn(j)
 			}

@@ -63,8 +63,9 @@ func (b *validatingBinding) Reads() ([]policy.Read, bool) {
 			parts = append(parts, c.reads()...)
 		}
 	}
-	// Without its namespace a request is refused, and a rule may be for what is in one.
-	parts = append(parts, policy.Read{Of: policy.OfNamespace, Shape: true},
+	// Without its namespace a request is refused, and a rule may be for what is in one. One
+	// field of the namespace says whether there is one; its own shape is long to write.
+	parts = append(parts, policy.Read{Of: policy.OfNamespace, Fields: []string{"kind"}, Shape: true},
 		policy.Read{Of: policy.OfRequest, Fields: []string{"namespace"}, Shape: true})
 	return reduced(parts), true
 }

@@ -29,7 +29,7 @@ func spelled(parts []policy.Read) string {
 }
 
 // always are the parts that every binding reads.
-const always = "namespace? request.namespace?"
+const always = "namespace.kind? request.namespace?"
 
 const podRules = `matchConstraints: {resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: ["*"], resources: [pods]}]}`
 
@@ -122,7 +122,7 @@ var readings = map[string]string{
 	`{object.spec.nodeName: 1}.exists(k, k == "a")`:                                             "object.spec.nodeName",
 	`object.spec.containers.map(c, c.image.endsWith("x"), c.name) == ["side"]`:                  "object.spec.containers[*].image object.spec.containers[*].name",
 	`object.spec.containers.transformList(i, c, c.image.endsWith("x"), c.name).size() == 1`:     "object.spec.containers[*].image object.spec.containers[*].name?",
-	`namespaceObject == null || namespaceObject.metadata.name == "shop"`:                        "namespace.metadata.name",
+	`namespaceObject == null || namespaceObject.metadata.name == "shop"`:                        "namespace? namespace.metadata.name",
 	`(object.spec.args + object.spec.zones).map(c, 1).size() == 2`:                              "object.spec.args? object.spec.zones?",
 	`object.spec.args.map(c, 1).size() == 2`:                                                    "object.spec.args?",
 	`1 + 1 == 2`:                                                                                "",
@@ -153,13 +153,13 @@ func TestReadsOfPolicies(t *testing.T) {
 		{"an object selector", `matchConstraints: {objectSelector: {matchLabels: {app: web}}, resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: ["*"], resources: [pods]}]}, validations: [{expression: "true"}]`, "",
 			"object.metadata.labels[*]? object.metadata.labels.app old.metadata.labels[*]? old.metadata.labels.app " + always},
 		{"a namespace selector of a binding", `validations: [{expression: "true"}]`, `, matchResources: {namespaceSelector: {matchExpressions: [{key: env, operator: Exists}]}, resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: ["*"], resources: [pods]}]}`,
-			"namespace? namespace.metadata.labels[*]? namespace.metadata.labels.env request.namespace?"},
+			"namespace.kind? namespace.metadata.labels[*]? namespace.metadata.labels.env request.namespace?"},
 		{"a namespace selector for Namespaces", `matchConstraints: {namespaceSelector: {matchLabels: {env: prod}}, resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: ["*"], resources: [namespaces]}]}, validations: [{expression: "true"}]`, "",
-			"object.metadata.labels[*]? object.metadata.labels.env namespace? namespace.metadata.labels[*]? namespace.metadata.labels.env request.namespace?"},
+			"object.metadata.labels[*]? object.metadata.labels.env namespace.kind? namespace.metadata.labels[*]? namespace.metadata.labels.env request.namespace?"},
 		{"names", `matchConstraints: {resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: ["*"], resources: [pods], resourceNames: [web]}]}, validations: [{expression: "true"}]`, "",
-			"namespace? request.name request.namespace?"},
+			"namespace.kind? request.name request.namespace?"},
 		{"names that are left out", `matchConstraints: {resourceRules: [{apiGroups: ["*"], apiVersions: ["*"], operations: ["*"], resources: ["*"]}], excludeResourceRules: [{apiGroups: [""], apiVersions: [v1], operations: ["*"], resources: [pods], resourceNames: [web]}]}, validations: [{expression: "true"}]`, "",
-			"namespace? request.name request.namespace?"},
+			"namespace.kind? request.name request.namespace?"},
 		// What nobody knows.
 		{"params", `paramKind: {apiVersion: v1, kind: ConfigMap}, validations: [{expression: "true"}]`, "", "-"},
 		{"permissions", `validations: [{expression: "authorizer.requestResource.check('get').allowed()"}]`, "", "-"},

@@ -30,16 +30,28 @@ func (v *view) settle(c *criteria, m matched, ok bool, s *server) {
 func (r *reads) settle(v *view, of *admission.VersionedAttributes) {
 	for i := range r.supposed {
 		s := &r.supposed[i]
-		object := &of.VersionedObject
-		if s.Of == policy.OfOldObject {
-			object = &of.VersionedOldObject
-		}
-		value, err := object.CELValue()
-		if err != nil || !s.holds(value, s.Fields) {
+		if value, ok := v.valueOf(s.Of, of); !ok || !s.holds(value, s.Fields) {
 			v.request.Unsettle()
 			return
 		}
 	}
+}
+
+// valueOf is the object, or the old one: as the expressions saw it, where they did.
+func (v *view) valueOf(which policy.Of, of *admission.VersionedAttributes) (value ref.Val, ok bool) {
+	old := which == policy.OfOldObject
+	if seen := v.shown.values; seen != nil && v.shown.versioned == of {
+		if old {
+			return seen.old, true
+		}
+		return seen.object, true
+	}
+	object := &of.VersionedObject
+	if old {
+		object = &of.VersionedOldObject
+	}
+	value, err := object.CELValue()
+	return value, err == nil
 }
 
 // holds reports whether what fields lead to is as supposed. What is not there, or null, is

@@ -34,7 +34,8 @@ type shown struct {
 // values are what expressions can name. Those of one evaluation, its params and
 // variables, are set before it begins.
 type values struct {
-	object, old, request, namespace, params any
+	object, old                ref.Val // nil for none
+	request, namespace, params any
 	// authorizer and resourceAuthorizer are nil where there is nobody to ask.
 	authorizer, resourceAuthorizer any
 	// variables is nil where the rules have none.
@@ -87,7 +88,7 @@ func (v *view) show(in *shown, versioned *admission.VersionedAttributes, resourc
 		return nil, err
 	}
 	request := plugincel.CreateAdmissionRequest(versioned.Attributes, metav1.GroupVersionResource(resource), metav1.GroupVersionKind(versioned.VersionedKind))
-	seen := &values{object: object, old: old, request: common.SchemalessTypedToVal(request),
+	seen := &values{object: treeOf(object), old: treeOf(old), request: common.SchemalessTypedToVal(request),
 		namespace: common.SchemalessTypedToVal(plugincel.CreateNamespaceObject(namespace))}
 	if v.authorizer != nil {
 		seen.authorizer = library.NewAuthorizerVal(versioned.GetUserInfo(), v.authorizer)
