@@ -377,8 +377,23 @@ func TestWhatIsKnownIsCounted(t *testing.T) {
 	if err != nil || got != 3 {
 		t.Errorf("%v passes, %v", got, err)
 	}
-	if got, err = testutil.GetCounterMetricValue(m.known); err != nil || got != 2 {
-		t.Errorf("%v were known, %v", got, err)
+	known := func(want float64) {
+		t.Helper()
+		if got, err := testutil.GetCounterMetricValue(m.known); err != nil || got != want {
+			t.Errorf("%v were known, want %v, %v", got, want, err)
+		}
+	}
+	known(2)
+	// Where somebody else counts the result, that it is known is counted alone.
+	s = NewSet([]Policy{refusesLatest("a")}, Options{Metrics: m, Elsewhere: true})
+	for range 3 {
+		if !s.Silent(t.Context(), creation(pod("web:1")), func(Validator) bool { return true }) {
+			t.Error("it is not silent")
+		}
+	}
+	known(4)
+	if got, err := testutil.GetCounterMetricValue(m.results.WithLabelValues("Fake", "a", "pass")); err != nil || got != 3 {
+		t.Errorf("%v passes, %v", got, err)
 	}
 }
 

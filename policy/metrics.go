@@ -60,7 +60,7 @@ func NewMetrics() *Metrics {
 		}, []string{"kind", "policy", "result"}),
 		known: metrics.NewCounter(&metrics.CounterOpts{
 			Name: "gatehouse_policy_known_total", StabilityLevel: metrics.ALPHA,
-			Help: "How often a policy was not evaluated, since it had nothing to say of a request that was equal in all that it reads; its result is pass.",
+			Help: "How often a policy was not evaluated, since it had nothing to say of a request that was equal in all that it reads; its result is pass, where it is counted.",
 		}),
 		meters: map[gate.Source]*meter{},
 	}
@@ -123,6 +123,13 @@ func (m *meter) countKnown() {
 	if m != nil {
 		m.results[passed].Inc()
 		m.known.Inc()
+	}
+}
+
+// addKnown counts n of them whose results somebody else counts.
+func (m *Metrics) addKnown(r *Request, n int) {
+	if m != nil && !r.Background {
+		m.known.Add(float64(n))
 	}
 }
 

@@ -26,6 +26,9 @@ type Options struct {
 	MaxTime time.Duration
 	// Metrics count what requests cost and what becomes of them. Default: nothing does.
 	Metrics *Metrics
+	// Elsewhere says that somebody else counts what becomes of requests: the Metrics
+	// count the policies that are known alone.
+	Elsewhere bool
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
 }
@@ -62,7 +65,7 @@ func NewSet(policies []Policy, opts Options) *Set {
 	s := &Set{opts: opts, nothing: &Outcome{}}
 	var mutators []Mutator
 	var validators []*judge
-	if opts.Metrics != nil {
+	if opts.Metrics != nil && !opts.Elsewhere {
 		s.meters = make(map[Policy]*meter, len(policies))
 	}
 	for _, p := range policies {
@@ -119,8 +122,10 @@ func (s *Set) Validators(ctx context.Context, r *Request) iter.Seq[Validator] {
 // to say, and not after the first that has.
 func (s *Set) Silent(ctx context.Context, r *Request, silent func(Validator) bool) bool {
 	recalled := s.memory.recall(ctx, r, bySilent)
-	for _, j := range s.validators.matching(ctx, r) {
+	matching, known := s.validators.matching(ctx, r), 0
+	for _, j := range matching {
 		if recalled.known(j) {
+			known++
 			continue
 		}
 		r.unsettled = false
@@ -130,6 +135,9 @@ func (s *Set) Silent(ctx context.Context, r *Request, silent func(Validator) boo
 		if !r.unsettled {
 			recalled.learn(j)
 		}
+	}
+	if known > 0 {
+		s.opts.Metrics.addKnown(r, known)
 	}
 	return true
 }

@@ -45,8 +45,10 @@ type nativePolicies struct {
 	versions nativeVersions
 	complete bool
 
-	// answers counts requests by who answered them; it is made before the server runs.
+	// answers counts requests by who answered them, and counts what policies said; both
+	// are made before the server runs.
 	answers *metrics.CounterVec
+	counts  *policy.Metrics
 }
 
 // nativeKinds are served from the first moment.
@@ -102,7 +104,7 @@ func (n *nativePolicies) update(which **follow.State, to *follow.State) {
 	if n.policies == nil || n.exceptions == nil {
 		return
 	}
-	n.set.Store(policy.NewSet(n.policies.Policies, policy.Options{Exceptions: n.exceptions.Exceptions}))
+	n.set.Store(policy.NewSet(n.policies.Policies, policy.Options{Exceptions: n.exceptions.Exceptions, Metrics: n.counts, Elsewhere: true}))
 	n.versions.compile(n.policies)
 	n.complete = whole(n.policies)
 	n.compare()

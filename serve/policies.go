@@ -77,7 +77,7 @@ func (g *policyGate) start(ctx context.Context, generic *genericapiserver.Config
 		return err
 	}
 	counts := policy.NewMetrics()
-	g.native.answers = newAnswers()
+	g.native.answers, g.native.counts = newAnswers(), counts
 	for _, m := range append(counts.Registerables(), g.native.answers) {
 		if err := legacyregistry.Register(m); err != nil {
 			return err

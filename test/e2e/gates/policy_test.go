@@ -97,17 +97,18 @@ func TestValidatingAdmissionPolicy(t *testing.T) {
 		passes(t, err)
 	})
 	t.Run("upstream's plugin is asked where something is to be said", func(t *testing.T) {
-		answered := func(by string) (n int) {
+		counted := func(metric string) (n int) {
 			_, text := get(t, s.AdminConfig(t), "/metrics")
-			if found := regexp.MustCompile(`(?m)^gatehouse_policy_native_requests_total\{by="` + by + `"\} (\d+)$`).FindStringSubmatch(text); found != nil {
+			if found := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(metric) + ` (\d+)$`).FindStringSubmatch(text); found != nil {
 				n, _ = strconv.Atoi(found[1]) // digits
 			}
 			return n
 		}
+		answered := func(by string) int { return counted(`gatehouse_policy_native_requests_total{by="` + by + `"}`) }
 		good := configMap("d", nil)
 		good.Labels = map[string]string{"owner": "me"}
 		server.Eventually(t, patience, func(ctx context.Context) error {
-			engine, plugin := answered("engine"), answered("plugin")
+			engine, plugin, known := answered("engine"), answered("plugin"), counted("gatehouse_policy_known_total")
 			for range 5 {
 				if _, err := admin.CoreV1().ConfigMaps(ns).Create(ctx, good, dry); err != nil {
 					return err
@@ -115,6 +116,9 @@ func TestValidatingAdmissionPolicy(t *testing.T) {
 			}
 			if e, p := answered("engine")-engine, answered("plugin")-plugin; e < 5 || p > 0 {
 				return notYet("of requests that meet it the engine answered %d and the plugin %d", e, p)
+			}
+			if n := counted("gatehouse_policy_known_total") - known; n < 4 {
+				return notYet("of five requests about the same %d met a policy that was known", n)
 			}
 			return nil
 		})
