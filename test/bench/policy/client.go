@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -71,7 +70,7 @@ func newCaller(ctx context.Context, config *rest.Config, workers int) (*caller, 
 	return c, nil
 }
 
-// create creates n Pods, and returns how long each took, in order.
+// create creates n Pods, and returns how long each took.
 func (c *caller) create(ctx context.Context, n int) ([]time.Duration, error) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -100,8 +99,13 @@ func (c *caller) create(ctx context.Context, n int) ([]time.Duration, error) {
 		})
 	}
 	wg.Wait()
-	slices.Sort(took)
 	return took, failed
+}
+
+// clear deletes the Pods, so that all turns are of a server with as many.
+func (c *caller) clear(ctx context.Context) error {
+	now := int64(0)
+	return c.typed.CoreV1().Pods(namespace).DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: &now}, metav1.ListOptions{})
 }
 
 // refuses waits until a Pod that breaks a rule is refused, or is not any more.

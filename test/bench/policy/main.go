@@ -51,7 +51,7 @@ func main() {
 	flag.StringVar(&o.rows, "rows", "", "of one part, measure the rows whose title has this `text` alone, such as \"19 Gatekeeper constraints in Rego\", or \"gatehouse serve, 100 V\" at servers; writes no page")
 	flag.IntVar(&o.rounds, "rounds", 5, "how many turns each side has")
 	flag.IntVar(&o.each, "each", 200, "how many requests a turn in process has; fewer of many policies")
-	flag.IntVar(&o.creates, "creates", 600, "how many Pods a turn at a server creates")
+	flag.IntVar(&o.creates, "creates", 2000, "how many Pods a turn at a server creates")
 	flag.IntVar(&o.clients, "clients", 4, "how many Pods are created at a time")
 	flag.Parse()
 	known := o.only == "" || o.only == partProcess || o.only == partCheck || o.only == partServers
