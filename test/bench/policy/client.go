@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -70,7 +71,7 @@ func newCaller(ctx context.Context, config *rest.Config, workers int) (*caller, 
 	return c, nil
 }
 
-// create creates n Pods, and returns how long each took.
+// create creates n Pods, and returns how long each took, in order.
 func (c *caller) create(ctx context.Context, n int) ([]time.Duration, error) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -99,6 +100,7 @@ func (c *caller) create(ctx context.Context, n int) ([]time.Duration, error) {
 		})
 	}
 	wg.Wait()
+	slices.Sort(took)
 	return took, failed
 }
 
