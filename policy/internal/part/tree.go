@@ -136,7 +136,8 @@ func (w *Writer) tree(v any) {
 // boxed is a value with the interface around it, as it is had from a map or list.
 func boxed(v any) reflect.Value { return reflect.ValueOf(&v).Elem() }
 
-func sortedKeysOf(of map[string]any) []string {
+// sortedKeysOf is sortedKeys without reflection.
+func sortedKeysOf[V any](of map[string]V) []string {
 	keys := make([]string, 0, len(of))
 	for key := range of {
 		keys = append(keys, key)

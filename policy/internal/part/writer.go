@@ -2,7 +2,6 @@ package part
 
 import (
 	"encoding/binary"
-	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -297,7 +296,7 @@ func (w *Writer) Whole(v reflect.Value) {
 			return
 		}
 		if texts, ok := asTexts(v); ok {
-			for _, key := range slices.Sorted(maps.Keys(texts)) {
+			for _, key := range sortedKeysOf(texts) {
 				w.String(key)
 				w.Text = append(w.Text, isString)
 				w.String(texts[key])
