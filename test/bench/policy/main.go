@@ -44,7 +44,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.gatehouse, "gatehouse", filepath.Join("bin", "gatehouse"), "gatehouse `binary`")
 	flag.StringVar(&o.client, "client", filepath.Join("dist", "gatekeeper-oracle"), "the program of test/oracle/gatekeeper, built; empty measures one side")
-	flag.StringVar(&o.webhook, "webhook", filepath.Join("dist", "gatekeeper"), "Gatekeeper's own program, built; empty leaves its webhook out")
+	flag.StringVar(&o.webhook, "webhook", filepath.Join("dist", "gatekeeper"), "Gatekeeper's own program, built")
 	flag.StringVar(&o.oracle, "oracle", filepath.Join("test", "oracle"), "`folder` of the module that pins stock Kubernetes")
 	flag.StringVar(&o.page, "page", filepath.Join("docs", "performance.md"), "`document` to rewrite the section of; empty for none")
 	flag.StringVar(&o.only, "only", "", "measure one part alone, process, check or servers, and write no page")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -57,6 +58,9 @@ var titles = map[string]string{inVAP: "ValidatingAdmissionPolicies", inCEL: "Gat
 
 // stated are policies as they are written: what states them, and what puts them in force.
 type stated struct{ first, second []*unstructured.Unstructured }
+
+// all are what states the policies and what puts them in force, in that order.
+func (s *stated) all() []*unstructured.Unstructured { return slices.Concat(s.first, s.second) }
 
 func (s *stated) add(to *[]*unstructured.Unstructured, text string) error {
 	data, err := yaml.YAMLToJSONStrict([]byte(text))
