@@ -13,7 +13,7 @@ BUILD   := go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 TOOL    := go tool -modfile=tools/go.mod
 
 .DEFAULT_GOAL := build
-.PHONY: help build serve kubectl test test-race lint generate conformance oracle-gatekeeper oracle-duckdb bench-audit bench-authz bench-detect bench-policy bench-serve attack dist clean
+.PHONY: help build serve kubectl test test-race lint generate conformance oracle-gatekeeper oracle-duckdb integration-policy bench-audit bench-authz bench-detect bench-policy bench-serve attack dist clean
 
 help: ## Show this help
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -43,6 +43,7 @@ test: build kubectl ## Install what the tests need, and run them all
 	 else echo "no gcc: the race detector is left out"; go test -count=1 $(GATES); fi
 	@rm -rf $(KEPT)
 	GATEHOUSE_TEST_KEEP=$(KEPT) go test -count=1 -p 1 -timeout 30m $(E2E)
+	@$(MAKE) --no-print-directory integration-policy
 	go run ./test/leaks $(KEPT)
 
 test-race: kubectl ## The end-to-end tests with the server itself under the race detector (builds everything again)
@@ -71,7 +72,7 @@ oracle-gatekeeper: ## Gatekeeper policies held against Gatekeeper's own librarie
 oracle-duckdb: ## What audit/bucket has written read back by DuckDB (part of make test; needs g++)
 	go test -count=1 -v -run DuckDB ./audit/bucket
 
-integration-policy: build ## Upstream's own integration tests of admission policies against gatehouse serve (some 10 minutes)
+integration-policy: build ## Upstream's own integration tests of admission policies against gatehouse serve (part of make test)
 	go -C test/oracle run ./integration -gatehouse $(CURDIR)/bin/gatehouse
 
 bench-audit: build ## The audit store beside jq, SQLite and DuckDB; writes docs/performance.md (needs jq, zstd, g++)

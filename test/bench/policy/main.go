@@ -9,7 +9,7 @@
 //     behind its webhook and with gatehouse attach, and at gatehouse serve.
 //
 // Sides take turns, and a number is the median of the turns. Through API servers the
-// turns without and with policies are of the same server, one after the other.
+// turns without and with policies are of the same server, which is started for each round.
 //
 //	go run ./test/bench/policy -gatehouse bin/gatehouse -client dist/gatekeeper-oracle
 //	go run ./test/bench/policy -only process -page ""   # try it; writes no page
@@ -49,7 +49,7 @@ func main() {
 	flag.StringVar(&o.page, "page", filepath.Join("docs", "performance.md"), "`document` to rewrite the section of; empty for none")
 	flag.StringVar(&o.only, "only", "", "measure one part alone, process, check or servers, and write no page")
 	flag.StringVar(&o.rows, "rows", "", "of one part, measure the rows whose title has this `text` alone, such as \"19 Gatekeeper constraints in Rego\", or \"gatehouse serve, 100 V\" at servers; writes no page")
-	flag.IntVar(&o.rounds, "rounds", 5, "how many turns each side has")
+	flag.IntVar(&o.rounds, "rounds", 5, "how many turns each side has, and at servers how many rounds of two turns each")
 	flag.IntVar(&o.each, "each", 200, "how many requests a turn in process has; fewer of many policies")
 	flag.IntVar(&o.creates, "creates", 2000, "how many Pods a turn at a server creates")
 	flag.IntVar(&o.clients, "clients", 4, "how many Pods are created at a time")

@@ -225,7 +225,7 @@ func (o *options) turn(ctx context.Context, t *trial) (took []time.Duration, use
 	return took, after - before, t.clear(ctx)
 }
 
-// interval is where the median is 19 of 20 times when turns are drawn anew.
+// interval is where the median is 19 of 20 times when rounds are drawn anew.
 func interval(ratios []float64) (low, high float64) {
 	r := rand.New(rand.NewPCG(1, 1))
 	const times = 2000

@@ -69,7 +69,7 @@ func run(ctx context.Context, gatehouse, tests string, verbose bool) (failed int
 		return 0, err
 	}
 	bin := filepath.Join(dir, "cel.test")
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-modfile", modfile, "-o", bin, suite)
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-trimpath", "-modfile", modfile, "-o", bin, suite)
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {
 		return 0, fmt.Errorf("build %s: %w", suite, err)
