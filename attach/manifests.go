@@ -167,6 +167,7 @@ func Manifests(w io.Writer, o ManifestOptions) error {
 	}{o, clientCA, base64.StdEncoding.EncodeToString(o.CABundle), auditHost, []webhook{
 		{"authorize.kubeconfig", "named by authorization.yaml", server + "/authorize", serverName},
 		{"authenticate.kubeconfig", "--authentication-token-webhook-config-file, with --authentication-token-webhook-version=v1", server + "/authenticate", serverName},
+		{"images.kubeconfig", "imagePolicy.kubeConfigFile of the plugin ImagePolicyWebhook, where policies of images are to be asked that way", server + "/images", serverName},
 	}}
 	templates := []string{"manifests.yaml.tmpl"}
 	if o.Audit {

@@ -113,7 +113,7 @@ func TestManifests(t *testing.T) {
 	if hook := authorization.Authorizers[0]; hook.Webhook == nil || hook.Webhook.FailurePolicy != apiserver.FailurePolicyDeny {
 		t.Errorf("got %+v", hook)
 	}
-	for file, path := range map[string]string{"authorize.kubeconfig": "/authorize", "authenticate.kubeconfig": "/authenticate"} {
+	for file, path := range map[string]string{"authorize.kubeconfig": "/authorize", "authenticate.kubeconfig": "/authenticate", "images.kubeconfig": "/images"} {
 		config, err := clientcmd.Load([]byte(files[file]))
 		if err != nil {
 			t.Fatal(err)
