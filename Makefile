@@ -36,15 +36,20 @@ E2E   := ./authz/rbac ./policy/cel ./internal/cli/... ./serve ./test/e2e/... ./t
 
 # What the servers of the end-to-end tests have said, for test/leaks.
 KEPT  := $(CURDIR)/dist/kept
+# How much of upstream's and Gatekeeper's suites passed, for the end.
+TALLY := $(CURDIR)/dist/tally
 
+test: export GATEHOUSE_TEST_TALLY := $(TALLY)
 test: build kubectl ## Install what the tests need, and run them all
 	@./test/setup
+	@mkdir -p $(dir $(TALLY)) && rm -f $(TALLY)
 	@if command -v gcc >/dev/null; then CGO_ENABLED=1 go test -race -count=1 $(GATES); \
 	 else echo "no gcc: the race detector is left out"; go test -count=1 $(GATES); fi
 	@rm -rf $(KEPT)
 	GATEHOUSE_TEST_KEEP=$(KEPT) go test -count=1 -p 1 -timeout 30m $(E2E)
 	@$(MAKE) --no-print-directory integration-policy
 	go run ./test/leaks $(KEPT)
+	@cat $(TALLY)
 
 test-race: kubectl ## The end-to-end tests with the server itself under the race detector (builds everything again)
 	@./test/setup
@@ -65,8 +70,9 @@ generate: ## Write the generated files anew
 conformance: build ## Upstream's [sig-auth] and [sig-api-machinery] e2e specs against gatehouse serve (some 20 minutes)
 	go -C test/oracle run ./conformance -gatehouse $(CURDIR)/bin/gatehouse -out $(CURDIR)/dist/conformance $(CONFORMANCE_FLAGS)
 
-oracle-gatekeeper: ## Gatekeeper policies held against Gatekeeper's own libraries (minutes when nothing is cached)
+oracle-gatekeeper: ## Gatekeeper's own libraries asked anew what make test holds our policies against (minutes when nothing is cached)
 	go -C test/oracle/gatekeeper build -o $(CURDIR)/dist/gatekeeper-oracle .
+	rm -rf policy/gatekeeper/testdata/answers
 	GATEKEEPER_ORACLE=$(CURDIR)/dist/gatekeeper-oracle go test -count=1 -v -run 'AgainstGatekeeper|MutationFixtures' ./policy/gatekeeper
 
 oracle-duckdb: ## What audit/bucket has written read back by DuckDB (part of make test; needs g++)

@@ -23,6 +23,7 @@ import (
 	"github.com/gatehouse-io/gatehouse/policy/cel"
 	"github.com/gatehouse-io/gatehouse/policy/gatekeeper"
 	"github.com/gatehouse-io/gatehouse/policy/gatekeeper/internal/upstream"
+	"github.com/gatehouse-io/gatehouse/test/tally"
 )
 
 type tested struct {
@@ -375,7 +376,7 @@ func TestGatorFixtures(t *testing.T) {
 		}
 		passed++
 	}
-	t.Logf("gator's fixtures: %d of %d pass", passed, ran)
+	tally.Of(t, "gator's fixtures", passed, ran)
 }
 
 // What is shown to a policy stays as it is.

@@ -3,6 +3,7 @@ package gatekeeper_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -35,7 +36,8 @@ func TestRegoTogetherAgainstGatekeeper(t *testing.T) {
 			Reviews                []review
 		}{}
 		var all []policy.Object
-		for kind, body := range together {
+		for _, kind := range slices.Sorted(maps.Keys(together)) {
+			body := together[kind]
 			o := objects(t, rego(kind, body, "{}"))[0]
 			all = append(all, o)
 			question.Templates = append(question.Templates, o.Unstructured)

@@ -20,6 +20,7 @@ import (
 	"github.com/gatehouse-io/gatehouse/cluster"
 	"github.com/gatehouse-io/gatehouse/policy"
 	"github.com/gatehouse-io/gatehouse/policy/podsecurity"
+	"github.com/gatehouse-io/gatehouse/test/tally"
 )
 
 func set(t testing.TB, opts podsecurity.Options) *policy.Set {
@@ -88,7 +89,7 @@ func TestFixtures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("Pod Security fixtures: %d of %d pass", passed, files)
+	tally.Of(t, "Pod Security fixtures", passed, files)
 	if files < 4500 {
 		t.Errorf("there are %d fixtures, and 4537 were expected", files)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-io/gatehouse/policy/cel"
 	"github.com/gatehouse-io/gatehouse/policy/gatekeeper/internal/upstream"
 	"github.com/gatehouse-io/gatehouse/policy/gatekeeper/suite"
+	"github.com/gatehouse-io/gatehouse/test/tally"
 )
 
 func compiler(t testing.TB) *cel.Compiler {
@@ -35,7 +36,7 @@ func TestGatekeepersSuite(t *testing.T) {
 		}
 		passed++
 	}
-	t.Logf("Gatekeeper's suite: %d of %d results pass", passed, len(results))
+	tally.Of(t, "Gatekeeper's suite", passed, len(results))
 	if len(results) < 9 {
 		t.Errorf("there are %d results", len(results))
 	}

@@ -29,6 +29,7 @@ import (
 	"github.com/gatehouse-io/gatehouse/check/scenario"
 	"github.com/gatehouse-io/gatehouse/gate"
 	"github.com/gatehouse-io/gatehouse/test/e2e/server"
+	"github.com/gatehouse-io/gatehouse/test/tally"
 )
 
 // TestScenariosOnAStockCluster makes the requests of every scenario, as dry runs, of a
@@ -68,8 +69,9 @@ admission: {webhooks: Managed, url: "https://`+address+`"}
 
 	files, err := filepath.Glob("../../scenarios/*.txtar")
 	passes(t, err)
+	passed := 0
 	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+		if t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			data, err := os.ReadFile(file)
 			passes(t, err)
 			sc, err := scenario.Parse(file, data)
@@ -101,8 +103,11 @@ admission: {webhooks: Managed, url: "https://`+address+`"}
 				}
 				return nil
 			})
-		})
+		}) {
+			passed++
+		}
 	}
+	tally.Of(t, "scenarios on a stock kube-apiserver with attach", passed, len(files))
 }
 
 // told collects the warnings of a client.

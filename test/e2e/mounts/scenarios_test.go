@@ -17,6 +17,7 @@ import (
 	"github.com/gatehouse-io/gatehouse/check/scenario"
 	"github.com/gatehouse-io/gatehouse/gate"
 	"github.com/gatehouse-io/gatehouse/test/e2e/server"
+	"github.com/gatehouse-io/gatehouse/test/tally"
 )
 
 const scenarios = "../../scenarios"
@@ -32,9 +33,9 @@ func TestScenarios(t *testing.T) {
 	c := server.ObjectsOf(t, s.AdminConfig(t))
 	files, err := filepath.Glob(filepath.Join(scenarios, "*.txtar"))
 	passes(t, err)
-	requests := 0
+	requests, passed := 0, 0
 	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+		if t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			data, err := os.ReadFile(file)
 			passes(t, err)
 			sc, err := scenario.Parse(file, data)
@@ -59,9 +60,15 @@ func TestScenarios(t *testing.T) {
 				}
 				return nil
 			})
-		})
+		}) {
+			passed++
+		}
 	}
-	t.Logf("%d scenarios with %d requests", len(files), requests)
+	t.Logf("%d requests", requests)
+	tally.Of(t, "scenarios under serve and without a server", passed, len(files))
+	if len(files) < 40 {
+		t.Errorf("there are %d scenarios", len(files))
+	}
 }
 
 // withoutProblems leaves out what a server says in the status of a policy.
