@@ -19,7 +19,7 @@ type Object struct {
 // object that has not changed is not compiled again, and where a changed one does
 // not compile, its last good version stays in force.
 type Engine interface {
-	// Name is that of the folder: builtin, cel, gatekeeper.
+	// Name is that of the folder: builtin, cel, gatekeeper, kyverno.
 	Name() string
 	// Reads reports whether objects of a kind are this engine's.
 	Reads(kind schema.GroupKind) bool
@@ -45,11 +45,8 @@ type Problem struct {
 	Hint string
 	// InForce says that the policy's last good version stays in force.
 	InForce bool
-}
-
-// ofKyverno reports whether a group's kinds are policies, or exceptions from them.
-func ofKyverno(group string) bool {
-	return group == "kyverno.io" || group == "policies.kyverno.io"
+	// Foreign says that the object is another program's, which writes its status.
+	Foreign bool
 }
 
 // Load has every engine compile its objects. Objects that no engine reads are
@@ -58,16 +55,11 @@ func Load(engines []Engine, objects []Object) (loaded Loaded, others []Object) {
 	of := make([][]Object, len(engines))
 	for _, o := range objects {
 		at := slices.IndexFunc(engines, func(e Engine) bool { return e.Reads(o.GroupVersionKind().GroupKind()) })
-		switch {
-		case at >= 0:
-			of[at] = append(of[at], o)
-		case ofKyverno(o.GroupVersionKind().Group):
-			loaded.Problems = append(loaded.Problems, Problem{Source: o.Source,
-				Message: "policies of Kyverno are not read yet: they come in the next round",
-				Hint:    "leave Kyverno in charge of it until then, or write it as a ValidatingAdmissionPolicy"})
-		default:
+		if at < 0 {
 			others = append(others, o)
+			continue
 		}
+		of[at] = append(of[at], o)
 	}
 	for i, e := range engines {
 		one := e.Compile(of[i])

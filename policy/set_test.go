@@ -27,12 +27,9 @@ func TestLoad(t *testing.T) {
 	of := func(apiVersion, name string) Object {
 		return Object{&unstructured.Unstructured{Object: map[string]any{"apiVersion": apiVersion, "kind": "Rule", "metadata": map[string]any{"name": name}}}, gate.Source{Kind: "Rule", Name: name}}
 	}
-	loaded, others := Load([]Engine{engine{"a"}, engine{"b"}}, []Object{of("b/v1", "1"), of("a/v1", "2"), of("c/v1", "3"), of("kyverno.io/v1", "4"), of("policies.kyverno.io/v1", "5"), of("a/v1", "6")})
+	loaded, others := Load([]Engine{engine{"a"}, engine{"b"}}, []Object{of("b/v1", "1"), of("a/v1", "2"), of("c/v1", "3"), of("a/v1", "6")})
 	if len(loaded.Policies) != 3 || len(loaded.Needs) != 1 || len(others) != 1 || others[0].GetName() != "3" {
 		t.Errorf("got %+v, %v", loaded, others)
-	}
-	if len(loaded.Problems) != 2 || loaded.Problems[0].Source.Name != "4" || loaded.Problems[0].Hint == "" {
-		t.Errorf("problems: %+v", loaded.Problems)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-io/gatehouse/policy/cel"
 	"github.com/gatehouse-io/gatehouse/policy/gatekeeper"
 	"github.com/gatehouse-io/gatehouse/policy/gatekeeper/provider"
+	"github.com/gatehouse-io/gatehouse/policy/kyverno"
 )
 
 // Options shape the engines. The zero value is ready.
@@ -55,7 +56,7 @@ func All(opts Options) ([]policy.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := []policy.Engine{builtin.New(builtin.Options{Cluster: opts.Cluster}), templates}
+	all := []policy.Engine{builtin.New(builtin.Options{Cluster: opts.Cluster}), templates, kyverno.New()}
 	if opts.Native {
 		return all, nil
 	}

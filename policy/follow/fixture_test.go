@@ -34,7 +34,7 @@ var (
 )
 
 // ruleEngine compiles Rules and templates: spec.text says what a policy answers, and
-// one that is "broken" does not compile.
+// one that is "broken" does not compile, and one that is "foreign" is another program's.
 type ruleEngine struct {
 	last     map[string]*rule
 	compiled int
@@ -61,6 +61,10 @@ func (e *ruleEngine) Compile(objects []policy.Object) (l policy.Loaded) {
 	now := map[string]*rule{}
 	for _, o := range objects {
 		text, _, _ := unstructured.NestedString(o.Object, "spec", "text")
+		if text == "foreign" {
+			l.Problems = append(l.Problems, policy.Problem{Source: o.Source, Message: "it is not read", Foreign: true})
+			continue
+		}
 		p := &rule{o.Source, text}
 		if text == "broken" {
 			p = e.last[o.GetName()]

@@ -131,6 +131,9 @@ func (r *Reporter) one(ctx context.Context, state *State, o policy.Object, wrong
 			klog.ErrorS(nil, "A policy does not compile", "policy", o.Source.String(), "problem", text)
 		}
 	}
+	if wrong != nil && wrong.Foreign {
+		return nil
+	}
 	condition := metav1.Condition{Type: "Accepted", Status: metav1.ConditionTrue, Reason: v1alpha1.ExceptionInForce, Message: "in force as it is written", ObservedGeneration: o.GetGeneration()}
 	var used *metav1.Time
 	if wrong != nil {

@@ -158,6 +158,16 @@ func TestAProblemIsToldInTheStatusAndAsOneEvent(t *testing.T) {
 	}
 }
 
+func TestAnotherProgramsObjectIsToldOfAndNotWrittenTo(t *testing.T) {
+	r := newReported(t, object(template, "ConstraintTemplate", "t", 1, map[string]any{"text": "foreign"}))
+	if n := r.once(t); n != 0 {
+		t.Errorf("%d statuses are written", n)
+	}
+	if told := r.told(); len(told) != 1 || !strings.Contains(told[0], "Warning PolicyInvalid it is not read") {
+		t.Errorf("events: %q", told)
+	}
+}
+
 func TestExceptionsSayWhetherTheyCount(t *testing.T) {
 	r := newReported(t, exceptionOn("on", "2026-11-23T13:00:00Z"), exceptionOn("over", "2026-11-23T11:00:00Z"))
 	r.once(t)
