@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
 	auditinternal "k8s.io/apiserver/pkg/apis/audit"
+	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/warning"
@@ -127,10 +129,23 @@ func (r *reviewedRequest) said() (warnings, annotations []string) {
 	return warnings, annotations
 }
 
+// unaudited hides the audit event of a request: what plugins write there is of what is
+// reviewed, and not of the review.
+type unaudited struct{ context.Context }
+
+// Value implements context.Context.
+func (c unaudited) Value(key any) any {
+	value := c.Context.Value(key)
+	if _, ok := value.(*audit.AuditContext); ok {
+		return nil
+	}
+	return value
+}
+
 // ask has one plugin judge the request.
 func (r *reviewedRequest) ask(ctx context.Context, p admissionPart, mutating bool) []gate.Step {
 	recorder := &gate.Recorder{All: true}
-	ctx = gate.WithRecorder(warning.WithWarningRecorder(ctx, r), recorder)
+	ctx = audit.WithAuditContext(unaudited{gate.WithRecorder(warning.WithWarningRecorder(ctx, r), recorder)})
 	begun := time.Now()
 	var before map[string]any
 	var err error
@@ -151,6 +166,10 @@ func (r *reviewedRequest) ask(ctx context.Context, p admissionPart, mutating boo
 	took := time.Since(begun)
 	steps := recorder.Steps()
 	warnings, annotations := r.said()
+	written := audit.AuditContextFrom(ctx).GetEventAnnotations()
+	for _, key := range slices.Sorted(maps.Keys(written)) {
+		annotations = append(annotations, key+": "+written[key])
+	}
 	if len(steps) > 0 { // it speaks for itself
 		return steps
 	}

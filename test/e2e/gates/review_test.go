@@ -3,17 +3,22 @@ package gates
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 
 	"github.com/gatehouse-io/gatehouse/api/v1alpha1"
@@ -85,6 +90,81 @@ func TestRequestReview(t *testing.T) {
 	refused(t, ask(t, s.UserConfig(t, "rita"), "requestreviews", review("list")), apierrors.IsForbidden)
 	broken := &v1alpha1.RequestReview{TypeMeta: kind("RequestReview"), Spec: v1alpha1.RequestReviewSpec{User: "rita"}}
 	refused(t, ask(t, s.AdminConfig(t), "requestreviews", broken), apierrors.IsInvalid, "exactly one of resourceAttributes")
+}
+
+// TestRequestReviewAsksAdmission: what upstream's plugins say of a Pod is in the trace,
+// with what they change and what they would write into the audit log; and nothing is done.
+func TestRequestReviewAsksAdmission(t *testing.T) {
+	s := shared(t)
+	admin := s.Admin(t)
+	ns := namespace(t, admin)
+	ctx := t.Context()
+	_, err := admin.CoreV1().LimitRanges(ns).Create(ctx, &corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Name: "memory"}, Spec: corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{
+		{Type: corev1.LimitTypeContainer, Default: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("64Mi")}}}}}, create)
+	passes(t, err)
+	_, err = admin.CoreV1().ResourceQuotas(ns).Create(ctx, &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "none"}, Spec: corev1.ResourceQuotaSpec{
+		Hard: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("0")}}}, create)
+	passes(t, err)
+	object, err := runtime.Encode(scheme.Codecs.LegacyCodec(corev1.SchemeGroupVersion), plainPod("web"))
+	passes(t, err)
+	r := &v1alpha1.RequestReview{TypeMeta: kind("RequestReview"), Spec: v1alpha1.RequestReviewSpec{
+		User: "gatehouse:admin", Groups: []string{"gatehouse:admins", "system:authenticated"},
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: ns, Verb: "create", Version: "v1", Resource: "pods"},
+		Object:             &runtime.RawExtension{Raw: object},
+	}}
+	// says is what a plugin's steps say.
+	says := func(plugin string) (all []v1alpha1.TraceStep) {
+		for _, step := range r.Status.Steps {
+			if step.Part == plugin {
+				all = append(all, step)
+			}
+		}
+		return all
+	}
+	server.Eventually(t, patience, func(context.Context) error { // informers of quotas and limits lag
+		asked := r.DeepCopy()
+		if err := ask(t, s.AdminConfig(t), "requestreviews", asked); err != nil {
+			return err
+		}
+		r.Status = asked.Status
+		quota := says("ResourceQuota")
+		if len(quota) != 1 || quota[0].Opinion != "deny" || !strings.Contains(quota[0].Reason, "exceeded quota: none") {
+			return notYet("of the quota: %+v", quota)
+		}
+		limits := says("LimitRanger")
+		if len(limits) == 0 || !slices.ContainsFunc(limits, func(s v1alpha1.TraceStep) bool {
+			return s.Opinion == "mutate" && strings.Contains(fmt.Sprint(s), "64Mi")
+		}) {
+			return notYet("of the limits: %+v", limits)
+		}
+		return nil
+	})
+	if r.Status.Allowed {
+		t.Error("it is allowed")
+	}
+	if priority := says("Priority"); len(priority) == 0 {
+		t.Error("nothing is said of the priority")
+	}
+	security := says("PodSecurity")
+	if len(security) != 1 || security[0].Opinion != "warn" || !strings.Contains(security[0].Reason, `would violate PodSecurity "restricted:latest"`) ||
+		!strings.Contains(security[0].Reason, "pod-security.kubernetes.io/audit-violations: ") || !strings.Contains(security[0].Reason, "pod-security.kubernetes.io/enforce-policy: baseline:latest") {
+		t.Errorf("of Pod Security: %+v", security)
+	}
+	pods, err := admin.CoreV1().Pods(ns).List(ctx, metav1.ListOptions{})
+	passes(t, err)
+	if len(pods.Items) != 0 {
+		t.Errorf("%d Pods were made", len(pods.Items))
+	}
+	// Nor does the audit log say of the review what it would say of the Pod.
+	server.Eventually(t, patience, func(context.Context) error {
+		if len(s.AuditEvents(t, `"resource":"requestreviews"`, `"stage":"ResponseComplete"`)) == 0 {
+			return notYet("the review is not in the audit log")
+		}
+		return nil
+	})
+	if wrong := s.AuditEvents(t, `"resource":"requestreviews"`, `"annotations":`, "pod-security.kubernetes.io/enforce-policy"); len(wrong) > 0 {
+		t.Errorf("the audit log says of the review: %v", wrong)
+	}
 }
 
 // TestReviewsAreNotStored shows that reviews can be created and nothing else.
