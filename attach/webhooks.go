@@ -170,7 +170,7 @@ func (w *webhooks) namespaces() *metav1.LabelSelector {
 func (w *webhooks) conditions() []admissionregistrationv1.MatchCondition {
 	all := []admissionregistrationv1.MatchCondition{
 		{Name: "not-the-api-server", Expression: "request.userInfo.username != 'system:apiserver'"},
-		{Name: "not-nodes", Expression: "!('system:nodes' in request.userInfo.groups)"},
+		{Name: "not-nodes", Expression: "!(has(request.userInfo.groups) && 'system:nodes' in request.userInfo.groups)"},
 		{Name: "not-leases-or-events", Expression: "!(request.resource.group == 'coordination.k8s.io' && request.resource.resource == 'leases') && request.resource.resource != 'events'"},
 	}
 	if w.self != "" {
