@@ -312,7 +312,10 @@ func one(ctx context.Context, v Validator, r *Request) (results []Result) {
 		}
 	}()
 	defer recovered(ctx, v.Source(), &err)
-	return v.Validate(ctx, r)
+	if results = v.Validate(ctx, r); len(results) == 0 && ctx.Err() != nil {
+		err = errTime // it may have ended early
+	}
+	return results
 }
 
 func several(ctx context.Context, b Batcher, r *Request, together []Validator) (results [][]Result) {
@@ -336,6 +339,14 @@ func several(ctx context.Context, b Batcher, r *Request, together []Validator) (
 	results = b.ValidateAll(ctx, r, together)
 	if len(results) != len(together) {
 		err = fmt.Errorf("it answers %d of %d policies", len(results), len(together))
+		return results
+	}
+	if ctx.Err() != nil {
+		for i := range results {
+			if len(results[i]) == 0 { // it may have ended early
+				results[i] = refuse(errTime)[i]
+			}
+		}
 	}
 	return results
 }

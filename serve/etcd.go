@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -68,7 +69,10 @@ func startEmbeddedEtcd(d *dataDir, tls, clientTLS transport.TLSInfo, quotaBytes 
 			return nil, fmt.Errorf("remove old etcd socket: %w", err)
 		}
 	}
-	err := checkStore(cfg.Dir)
+	begun, err := checkStore(cfg.Dir)
+	if err == nil && !begun {
+		err = os.RemoveAll(filepath.Join(cfg.Dir, "member"))
+	}
 	var e *embed.Etcd
 	if err == nil {
 		e, err = embed.StartEtcd(cfg)

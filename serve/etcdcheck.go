@@ -20,26 +20,31 @@ import (
 // over one that has lost its end it starts, mends the log by cutting it, and then
 // drops every write until the log is as long as it was: each of them would time
 // out, and not be stored.
-func checkStore(dir string) (err error) {
+//
+// begun is false of a store in which nothing was ever committed. With the log of a first
+// start that was cut short before that, etcd waits without end for a leader of a cluster
+// that has no member.
+func checkStore(dir string) (begun bool, err error) {
 	// A damaged page is read through a mapping: the fault is a panic like others.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("is damaged: %v", r)
+			begun, err = true, fmt.Errorf("is damaged: %v", r)
 		}
 	}()
 	applied, err := appliedIndex(filepath.Join(dir, "member", "snap", "db"))
 	if err != nil {
-		return err
+		return true, err
 	}
-	last, err := lastLogged(filepath.Join(dir, "member", "wal"))
+	last, committed, err := lastLogged(filepath.Join(dir, "member", "wal"))
 	if err != nil {
-		return err
+		return true, err
 	}
 	if last < applied {
-		return fmt.Errorf("its write-ahead log ends at entry %d, and the database holds %d", last, applied)
+		return true, fmt.Errorf("its write-ahead log ends at entry %d, and the database holds %d", last, applied)
 	}
-	return nil
+	// The first entry of a log makes the first member, and is committed as it is written.
+	return applied > 0 || committed > 0 || last > 1, nil
 }
 
 // appliedIndex is the number of the last entry of the log that is in the
@@ -71,32 +76,32 @@ func appliedIndex(file string) (uint64, error) {
 	return index, err
 }
 
-// lastLogged is the number of the last entry of the log; 0 where there is none.
-// A record at the very end that is only half written was never acknowledged, and
-// does not count.
-func lastLogged(dir string) (uint64, error) {
+// lastLogged is the number of the last entry of the log, and of the last that is
+// known to be committed; 0 where there is none. A record at the very end that is only
+// half written was never acknowledged, and does not count.
+func lastLogged(dir string) (last, committed uint64, err error) {
 	if !wal.Exist(dir) {
-		return 0, nil
+		return 0, 0, nil
 	}
 	snapshots, err := wal.ValidSnapshotEntries(zap.NewNop(), dir)
 	if err == nil && len(snapshots) == 0 {
 		err = wal.ErrSnapshotNotFound
 	}
 	if err != nil {
-		return 0, fmt.Errorf("read write-ahead log: %w", err)
+		return 0, 0, fmt.Errorf("read write-ahead log: %w", err)
 	}
 	from := snapshots[len(snapshots)-1]
 	log, err := wal.OpenForRead(zap.NewNop(), dir, from)
 	if err != nil {
-		return 0, fmt.Errorf("open write-ahead log: %w", err)
+		return 0, 0, fmt.Errorf("open write-ahead log: %w", err)
 	}
 	defer log.Close()
-	_, _, entries, err := log.ReadAll()
+	_, state, entries, err := log.ReadAll()
 	if err != nil {
-		return 0, fmt.Errorf("read write-ahead log: %w", err)
+		return 0, 0, fmt.Errorf("read write-ahead log: %w", err)
 	}
 	if n := len(entries); n > 0 {
-		return entries[n-1].GetIndex(), nil
+		return entries[n-1].GetIndex(), state.GetCommit(), nil
 	}
-	return from.GetIndex(), nil
+	return from.GetIndex(), max(from.GetIndex(), state.GetCommit()), nil
 }

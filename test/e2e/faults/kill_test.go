@@ -11,7 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/storage/wal"
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/gatehouse-io/gatehouse/test/e2e/server"
@@ -78,6 +83,39 @@ func TestKillInFirstStart(t *testing.T) {
 		if t.Failed() {
 			t.Fatalf("after %d kills of a first start", 1+i%3)
 		}
+	}
+}
+
+// The moment of a first start in which etcd has made its log, and written nothing into it
+// yet: with such a log etcd alone waits for a leader without end.
+func TestKillBeforeTheFirstEntry(t *testing.T) {
+	opts := server.Options{Dir: filepath.Join(folder(t), "d"), Listen: server.FreeAddress(t)}
+	dir := filepath.Join(opts.Dir, "etcd", "member")
+	for _, folder := range []string{opts.Dir, filepath.Join(opts.Dir, "etcd"), dir, filepath.Join(dir, "snap")} {
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	member, err := proto.Marshal(&etcdserverpb.Metadata{NodeID: new(uint64(1)), ClusterID: new(uint64(2))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := wal.Create(zap.NewNop(), filepath.Join(dir, "wal"), member)
+	if err == nil {
+		err = log.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := server.Start(t, opts)
+	if _, err := s.Admin(t).CoreV1().ConfigMaps("default").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "kept"}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	// And what has begun is never begun again.
+	s.Kill()
+	s = s.Restart(t)
+	if _, err := s.Admin(t).CoreV1().ConfigMaps("default").Get(t.Context(), "kept", metav1.GetOptions{}); err != nil {
+		t.Error(err)
 	}
 }
 
