@@ -9,6 +9,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authentication/user"
 
@@ -223,6 +224,33 @@ func TestExceptionExpires(t *testing.T) {
 		}
 		if used := !x.LastUsed().IsZero(); used != want || used && !x.LastUsed().Equal(now) {
 			t.Errorf("until %s: last used %s", at, x.LastUsed())
+		}
+	}
+}
+
+// An Exception that only dry runs met is one to delete; one that an object which is
+// there needs is not.
+func TestExceptionIsUsedByWhatHasAnEffect(t *testing.T) {
+	for _, c := range []struct {
+		name               string
+		dryRun, background bool
+		recorder           *gate.Recorder
+		want               bool
+	}{
+		{"a request", false, false, nil, true},
+		{"a request that is traced", false, false, &gate.Recorder{}, true},
+		{"a dry run", true, false, nil, false},
+		{"a review", true, false, &gate.Recorder{All: true}, false},
+		{"a review of exec", false, false, &gate.Recorder{All: true}, false},
+		{"the scan", true, true, nil, true},
+	} {
+		o := pod("nginx")
+		request := NewRequest(admission.NewAttributesRecord(o, nil, o.GroupVersionKind(), o.GetNamespace(), o.GetName(), schema.GroupVersionResource{Version: "v1", Resource: "pods"}, "", admission.Create, &metav1.CreateOptions{}, c.dryRun, anna), nil, noCluster{})
+		request.Background = c.background
+		x := compiled(t, "x", match(v1alpha1.ExceptionMatch{Names: []string{"web"}}))
+		out := NewSet([]Policy{denies("a")}, Options{Exceptions: NewExceptions([]*Exception{x}), Now: clock}).Validate(gate.WithRecorder(t.Context(), c.recorder), request)
+		if used := !x.LastUsed().IsZero(); len(out.Excepted) != 1 || used != c.want {
+			t.Errorf("%s: excepted %v, used %v", c.name, out.Excepted, used)
 		}
 	}
 }
