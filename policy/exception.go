@@ -176,6 +176,14 @@ func hasEffect(ctx context.Context, r *Request) bool {
 	return !r.IsDryRun() && (recorder == nil || !recorder.All)
 }
 
+// namesOf are the objects that a mutator is made of: an Exception may name any of them.
+func namesOf(m Mutator) []gate.Source {
+	if of, ok := m.(interface{ Sources() []gate.Source }); ok {
+		return of.Sources()
+	}
+	return []gate.Source{m.Source()}
+}
+
 // Names reports whether it is for a policy.
 func (x *Exception) Names(source gate.Source) bool { return x.names([]gate.Source{source}) }
 

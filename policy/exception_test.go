@@ -276,6 +276,49 @@ func TestExceptionOfOtherResults(t *testing.T) {
 	}
 }
 
+// bound is a mutator that is made of two objects.
+type bound struct {
+	*mutator
+	sources []gate.Source
+}
+
+func (b bound) Sources() []gate.Source { return b.sources }
+
+// An Exception may name any object that a mutator is made of.
+func TestExceptionOfMutations(t *testing.T) {
+	policyOf := gate.Source{Kind: "MutatingAdmissionPolicy", Name: "p"}
+	for _, c := range []struct {
+		name  string
+		of    v1alpha1.ExceptedPolicy
+		names string
+		ends  time.Time
+		may   bool
+		want  bool
+	}{
+		{"the policy", v1alpha1.ExceptedPolicy{Kind: "MutatingAdmissionPolicy", Name: "p"}, "web", now.Add(time.Hour), true, true},
+		{"its binding", v1alpha1.ExceptedPolicy{Name: "b"}, "web", now.Add(time.Hour), true, true},
+		{"another object", v1alpha1.ExceptedPolicy{Name: "p"}, "db", now.Add(time.Hour), true, false},
+		{"another policy", v1alpha1.ExceptedPolicy{Name: "q"}, "web", now.Add(time.Hour), false, false},
+		{"ended", v1alpha1.ExceptedPolicy{Name: "p"}, "web", now, false, false},
+	} {
+		m := bound{mutator: mutates("b", func(o map[string]any) { label(o, "a", "b") })}
+		m.sources = []gate.Source{m.Source(), policyOf}
+		x := compiled(t, "x", v1alpha1.ExceptionSpec{Policies: []v1alpha1.ExceptedPolicy{c.of}, ExpiresAt: metav1.NewTime(c.ends), Match: &v1alpha1.ExceptionMatch{Names: []string{c.names}}})
+		s := NewSet([]Policy{m}, Options{Exceptions: NewExceptions([]*Exception{x}), Now: clock})
+		r := creation(pod("nginx"))
+		if may := s.MayExceptMutation(t.Context(), r); may != c.may || !x.LastUsed().IsZero() {
+			t.Errorf("%s: may %v, want %v; used %s", c.name, may, c.may, x.LastUsed())
+		}
+		out := s.Mutate(t.Context(), r)
+		if excepted := len(out.Excepted) == 1; excepted != c.want || out.Changed == c.want {
+			t.Errorf("%s: excepted %v, changed %v", c.name, excepted, out.Changed)
+		}
+	}
+	if NewSet([]Policy{mutates("a", nil)}, Options{}).MayExceptMutation(t.Context(), creation(pod("nginx"))) {
+		t.Error("without Exceptions nothing is excepted")
+	}
+}
+
 func TestNewExceptionRefuses(t *testing.T) {
 	for want, change := range map[string]func(*v1alpha1.ExceptionSpec){
 		"name a policy":         func(s *v1alpha1.ExceptionSpec) { s.Policies = nil },
