@@ -28,7 +28,9 @@ import (
 // other cases it is, and its answer stands, with its texts, counts and annotations. Where
 // it objects, or somebody wants a trace, the engine says which of the policies spoke, and
 // whether an Exception lets that through. What the engine does not know of, upstream's
-// refusal of a policy that was written a moment ago, no Exception takes back.
+// refusal of a policy that was written a moment ago, no Exception takes back. A change
+// cannot be taken back from what upstream's plugin came to: where an Exception lets a
+// request by a MutatingAdmissionPolicy, the engine asks all of them in its place.
 type NativePolicies struct {
 	// Policy makes the requests for the engine. Needed.
 	Policy *Policy
@@ -113,29 +115,6 @@ func (s *shortcut) answered(a admission.Attributes, err error) {
 	if !s.around.Policy.excluded[resource] && !Exempt(resource) {
 		s.ready.Store(true)
 	}
-}
-
-type nativeMutation struct {
-	admission.MutationInterface
-	shortcut
-}
-
-// Admit implements admission.MutationInterface. Upstream's plugin mutates; of a trace
-// the engine knows which policy did what.
-func (m *nativeMutation) Admit(ctx context.Context, a admission.Attributes, o admission.ObjectInterfaces) error {
-	if gate.RecorderFrom(ctx) != nil {
-		if set := m.around.Set(); set != nil {
-			// The engine never changes what it is shown: upstream's plugin finds the
-			// object as it was.
-			set.Mutate(ctx, m.around.request(a, o))
-		}
-	}
-	if set := m.policies(ctx); set != nil && !set.Mutates(ctx, m.around.request(a, o)) {
-		return nil
-	}
-	err := m.MutationInterface.Admit(ctx, a, o)
-	m.answered(a, err)
-	return err
 }
 
 type nativeValidation struct {

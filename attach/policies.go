@@ -23,11 +23,16 @@ import (
 	"github.com/gatehouse-io/gatehouse/policy/follow"
 )
 
+// policyEngines are those that the settings make. The cluster's own policies in CEL are
+// its API server's to ask.
+func policyEngines(cfg *v1alpha1.AttachAdmissionOptions) ([]policy.Engine, error) {
+	return engines.All(engines.Options{Cluster: cfg.ClusterName, Native: true, ExternalData: engines.ExternalData(&cfg.ExternalData)})
+}
+
 // newPolicies builds what /mutate, /validate and /images ask, and keeps the webhook
 // configurations where the settings say so, until ctx ends.
 func newPolicies(ctx context.Context, cfg *v1alpha1.AttachConfiguration, namespace string, client kubernetes.Interface, objects dynamic.Interface, decide authorizer.UnconditionalAuthorizer) (Policies, []Check, error) {
-	// The cluster's own policies in CEL are its API server's to ask.
-	all, err := engines.All(engines.Options{Native: true, ExternalData: engines.ExternalData(&cfg.Admission.ExternalData)})
+	all, err := policyEngines(&cfg.Admission)
 	if err != nil {
 		return Policies{}, nil, err
 	}

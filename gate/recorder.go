@@ -9,7 +9,8 @@ import (
 // Recorder collects the steps of one request. The zero value is ready; a nil
 // Recorder records nothing. It is safe for concurrent use.
 type Recorder struct {
-	// All asks every part of a gate for its opinion, also after one has decided.
+	// All asks every part of a gate for its opinion, also after one has decided. Only a
+	// review sets it, whose request is not made: nothing counts as used by it.
 	All bool
 
 	mu    sync.Mutex

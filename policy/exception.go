@@ -137,7 +137,7 @@ func (x *Exceptions) All() []*Exception {
 }
 
 // LastUsed is when it last let something through; zero where it has not since the
-// process began.
+// process began. What has no effect, a dry run or a RequestReview, is no use of it.
 func (x *Exception) LastUsed() time.Time {
 	if at := x.lastUsed.Load(); at != 0 {
 		return time.Unix(at, 0)
@@ -156,11 +156,32 @@ func (x *Exceptions) find(ctx context.Context, r *Request, sources []gate.Source
 	}
 	for _, e := range x.all {
 		if e.names(sources) && !e.Expired(now) && e.matches(ctx, r, result) {
-			e.lastUsed.Store(now.Unix())
+			if hasEffect(ctx, r) {
+				e.lastUsed.Store(now.Unix())
+			}
 			return e
 		}
 	}
 	return nil
+}
+
+// hasEffect reports whether something comes of what is said. The scan asks as if in a dry
+// run, and what it finds is there; a review of exec, which knows no dry run, shows by its
+// Recorder.
+func hasEffect(ctx context.Context, r *Request) bool {
+	if r.Background {
+		return true
+	}
+	recorder := gate.RecorderFrom(ctx)
+	return !r.IsDryRun() && (recorder == nil || !recorder.All)
+}
+
+// namesOf are the objects that a mutator is made of: an Exception may name any of them.
+func namesOf(m Mutator) []gate.Source {
+	if of, ok := m.(interface{ Sources() []gate.Source }); ok {
+		return of.Sources()
+	}
+	return []gate.Source{m.Source()}
 }
 
 // Names reports whether it is for a policy.

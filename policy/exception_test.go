@@ -9,6 +9,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authentication/user"
 
@@ -227,6 +228,33 @@ func TestExceptionExpires(t *testing.T) {
 	}
 }
 
+// An Exception that only dry runs met is one to delete; one that an object which is
+// there needs is not.
+func TestExceptionIsUsedByWhatHasAnEffect(t *testing.T) {
+	for _, c := range []struct {
+		name               string
+		dryRun, background bool
+		recorder           *gate.Recorder
+		want               bool
+	}{
+		{"a request", false, false, nil, true},
+		{"a request that is traced", false, false, &gate.Recorder{}, true},
+		{"a dry run", true, false, nil, false},
+		{"a review", true, false, &gate.Recorder{All: true}, false},
+		{"a review of exec", false, false, &gate.Recorder{All: true}, false},
+		{"the scan", true, true, nil, true},
+	} {
+		o := pod("nginx")
+		request := NewRequest(admission.NewAttributesRecord(o, nil, o.GroupVersionKind(), o.GetNamespace(), o.GetName(), schema.GroupVersionResource{Version: "v1", Resource: "pods"}, "", admission.Create, &metav1.CreateOptions{}, c.dryRun, anna), nil, noCluster{})
+		request.Background = c.background
+		x := compiled(t, "x", match(v1alpha1.ExceptionMatch{Names: []string{"web"}}))
+		out := NewSet([]Policy{denies("a")}, Options{Exceptions: NewExceptions([]*Exception{x}), Now: clock}).Validate(gate.WithRecorder(t.Context(), c.recorder), request)
+		if used := !x.LastUsed().IsZero(); len(out.Excepted) != 1 || used != c.want {
+			t.Errorf("%s: excepted %v, used %v", c.name, out.Excepted, used)
+		}
+	}
+}
+
 // What it lets through may be a warning, a failure or a mutation too, and what it
 // does not name stands.
 func TestExceptionOfOtherResults(t *testing.T) {
@@ -245,6 +273,49 @@ func TestExceptionOfOtherResults(t *testing.T) {
 	out = s.Validate(t.Context(), request)
 	if len(out.Warnings) > 0 || len(out.Denials) != 1 || len(out.Excepted) != 2 {
 		t.Errorf("got %+v", out)
+	}
+}
+
+// bound is a mutator that is made of two objects.
+type bound struct {
+	*mutator
+	sources []gate.Source
+}
+
+func (b bound) Sources() []gate.Source { return b.sources }
+
+// An Exception may name any object that a mutator is made of.
+func TestExceptionOfMutations(t *testing.T) {
+	policyOf := gate.Source{Kind: "MutatingAdmissionPolicy", Name: "p"}
+	for _, c := range []struct {
+		name  string
+		of    v1alpha1.ExceptedPolicy
+		names string
+		ends  time.Time
+		may   bool
+		want  bool
+	}{
+		{"the policy", v1alpha1.ExceptedPolicy{Kind: "MutatingAdmissionPolicy", Name: "p"}, "web", now.Add(time.Hour), true, true},
+		{"its binding", v1alpha1.ExceptedPolicy{Name: "b"}, "web", now.Add(time.Hour), true, true},
+		{"another object", v1alpha1.ExceptedPolicy{Name: "p"}, "db", now.Add(time.Hour), true, false},
+		{"another policy", v1alpha1.ExceptedPolicy{Name: "q"}, "web", now.Add(time.Hour), false, false},
+		{"ended", v1alpha1.ExceptedPolicy{Name: "p"}, "web", now, false, false},
+	} {
+		m := bound{mutator: mutates("b", func(o map[string]any) { label(o, "a", "b") })}
+		m.sources = []gate.Source{m.Source(), policyOf}
+		x := compiled(t, "x", v1alpha1.ExceptionSpec{Policies: []v1alpha1.ExceptedPolicy{c.of}, ExpiresAt: metav1.NewTime(c.ends), Match: &v1alpha1.ExceptionMatch{Names: []string{c.names}}})
+		s := NewSet([]Policy{m}, Options{Exceptions: NewExceptions([]*Exception{x}), Now: clock})
+		r := creation(pod("nginx"))
+		if may := s.MayExceptMutation(t.Context(), r); may != c.may || !x.LastUsed().IsZero() {
+			t.Errorf("%s: may %v, want %v; used %s", c.name, may, c.may, x.LastUsed())
+		}
+		out := s.Mutate(t.Context(), r)
+		if excepted := len(out.Excepted) == 1; excepted != c.want || out.Changed == c.want {
+			t.Errorf("%s: excepted %v, changed %v", c.name, excepted, out.Changed)
+		}
+	}
+	if NewSet([]Policy{mutates("a", nil)}, Options{}).MayExceptMutation(t.Context(), creation(pod("nginx"))) {
+		t.Error("without Exceptions nothing is excepted")
 	}
 }
 

@@ -44,6 +44,9 @@ type Request struct {
 	// Background says that nobody asks: an object that exists is judged anew. Only
 	// enforcement points that cover audits count.
 	Background bool
+	// Again says that the mutators were asked before, and that others have changed the
+	// object since: of those with MaxRuns, one run is over.
+	Again bool
 
 	convert func(runtime.Object) (*unstructured.Unstructured, error)
 	// replaced says that the object is not that of the Attributes any more.

@@ -36,6 +36,11 @@ func (s *Set) Mutate(ctx context.Context, r *Request) *Outcome {
 	recorder := gate.RecorderFrom(ctx)
 
 	runs := make([]int, len(matching))
+	if r.Again {
+		for i := range runs {
+			runs[i] = 1
+		}
+	}
 	// seen is the change of the object that a mutator has seen: its own included.
 	seen, change := make([]int, len(matching)), 0
 	var last []Mutator // those that changed the object in the last pass
@@ -82,7 +87,7 @@ func (s *Set) Mutate(ctx context.Context, r *Request) *Outcome {
 				seen[i] = change
 				continue
 			}
-			if excepted := s.opts.Exceptions.find(ctx, r, []gate.Source{m.Source()}, &Result{}, s.opts.Now()); excepted != nil {
+			if excepted := s.opts.Exceptions.find(ctx, r, namesOf(m), &Result{}, s.opts.Now()); excepted != nil {
 				s.meter(m, r).count(letThrough, took)
 				out.Excepted = append(out.Excepted, Said{By: m, Exception: excepted, Result: Result{Message: "would change the object"}})
 				recorder.Record(exceptedStep(m.Source(), excepted, "it would change the object", took))
@@ -187,7 +192,7 @@ func (s *Set) exceptMutator(ctx context.Context, out *Outcome, recorder *gate.Re
 		said.Message = ""
 		text = said.sentence()
 	}
-	if said.Exception = s.opts.Exceptions.find(ctx, r, []gate.Source{m.Source()}, &said.Result, s.opts.Now()); said.Exception == nil {
+	if said.Exception = s.opts.Exceptions.find(ctx, r, namesOf(m), &said.Result, s.opts.Now()); said.Exception == nil {
 		return false
 	}
 	s.meter(m, r).count(letThrough, took)
@@ -206,7 +211,7 @@ func mutateAll(ctx context.Context, g Grouper, r *Request, members []Mutator, tr
 
 func (s *Set) mutationFailed(ctx context.Context, out *Outcome, recorder *gate.Recorder, r *Request, m Mutator, err error, took time.Duration) {
 	said := Said{By: m, Result: Result{Err: err}}
-	excepted := s.opts.Exceptions.find(ctx, r, []gate.Source{m.Source()}, &said.Result, s.opts.Now())
+	excepted := s.opts.Exceptions.find(ctx, r, namesOf(m), &said.Result, s.opts.Now())
 	switch {
 	case excepted != nil:
 		said.Exception = excepted

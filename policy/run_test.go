@@ -168,6 +168,20 @@ func TestMutationMaxRuns(t *testing.T) {
 	}
 }
 
+// Asked again, a mutator has one run less.
+func TestMutationAgain(t *testing.T) {
+	for most, want := range map[int]int{1: 0, 2: 1, 0: 1} {
+		a := mutates("a", func(o map[string]any) { label(o, "a", "b") })
+		a.how = Mutation{MaxRuns: most}
+		r := creation(pod("a"))
+		r.Again = true
+		out := NewSet([]Policy{a}, Options{}).Mutate(t.Context(), r)
+		if a.asked < want || want == 0 && a.asked > 0 || out.Changed != (want > 0) {
+			t.Errorf("MaxRuns %d: asked %d times, want %d; changed %v", most, a.asked, want, out.Changed)
+		}
+	}
+}
+
 func TestLastMutatorsRunLast(t *testing.T) {
 	var order []string
 	noting := func(name string, how Mutation) *mutator {

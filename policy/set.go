@@ -147,6 +147,19 @@ func (s *Set) Mutates(ctx context.Context, r *Request) bool {
 	return len(s.mutators.matching(ctx, r)) > 0
 }
 
+// MayExceptMutation reports whether an Exception in force names a mutator that could
+// match a request. Whether it lets the request by is Mutate's to say.
+func (s *Set) MayExceptMutation(ctx context.Context, r *Request) bool {
+	all, now := s.opts.Exceptions.All(), s.opts.Now()
+	if len(all) == 0 {
+		return false
+	}
+	return slices.ContainsFunc(s.mutators.matching(ctx, r), func(m Mutator) bool {
+		sources := namesOf(m)
+		return slices.ContainsFunc(all, func(x *Exception) bool { return !x.Expired(now) && x.names(sources) })
+	})
+}
+
 // Touches reports whether any policy could match a request.
 func (s *Set) Touches(ctx context.Context, r *Request) bool {
 	return len(s.mutators.matching(ctx, r)) > 0 || len(s.validators.matching(ctx, r)) > 0

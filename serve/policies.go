@@ -62,6 +62,12 @@ func (g *policyGate) set() *policy.Set {
 
 func (g *policyGate) cluster() policy.Cluster { return g.lookups.Load() }
 
+// policyEngines are those that the settings make. Policies in CEL are upstream's own
+// plugins' to ask, where any may have a word.
+func policyEngines(cfg *v1alpha1.AdmissionOptions) ([]policy.Engine, error) {
+	return engines.All(engines.Options{Cluster: cfg.ClusterName, Native: true, ExternalData: engines.ExternalData(&cfg.ExternalData)})
+}
+
 // start follows the policies from the server's first moment.
 func (g *policyGate) start(ctx context.Context, generic *genericapiserver.Config, opened *openedStorage, kinds *kindInformers, shared informers.SharedInformerFactory, cfg *v1alpha1.AdmissionOptions) error {
 	namespaces := shared.Core().V1().Namespaces()
@@ -71,8 +77,7 @@ func (g *policyGate) start(ctx context.Context, generic *genericapiserver.Config
 	g.discovery, g.objects = known, kinds.client
 	g.needs.kept = &g.lookups
 	g.lookups.Store(cluster.NewWatched(kinds.client, mapper, namespaces.Lister()))
-	// Policies in CEL are upstream's own plugins' to ask, where any may have a word.
-	all, err := engines.All(engines.Options{Native: true, ExternalData: engines.ExternalData(&cfg.ExternalData)})
+	all, err := policyEngines(cfg)
 	if err != nil {
 		return err
 	}

@@ -130,6 +130,10 @@ type AttachAdmissionOptions struct {
 	// Default: [kube-system].
 	ExemptNamespaces *[]string `json:"exemptNamespaces,omitempty"`
 
+	// ClusterName is this cluster's name, by which BuiltinPolicies exempt clusters.
+	// Default: none, and no exemption by cluster matches.
+	ClusterName string `json:"clusterName,omitempty"`
+
 	ExternalData ExternalDataOptions `json:"externalData,omitempty"`
 }
 

@@ -65,6 +65,8 @@ func TestAttachValues(t *testing.T) {
 		{"client: {names: [a]}", "client.caFile: required value"},
 		{"client: {caFile: /a, names: [a, a]}", "client.names[1]: duplicate value"},
 		{"authentication: {audiences: [\"\"]}", "authentication.audiences[0]: "},
+		{"admission: {clusterName: \"dev eu\"}", "admission.clusterName: invalid value"},
+		{"admission: {clusterName: " + strings.Repeat("a", 254) + "}", "admission.clusterName: "},
 		{"limits: {requestSize: 0}", "limits.requestSize: "},
 		{"limits: {requestSize: 100E}", "limits.requestSize: "},
 		{"limits: {concurrentReviews: -1}", "limits.concurrentReviews: "},

@@ -117,6 +117,7 @@ const (
 func (v *validator) attachAdmission(o *AttachAdmissionOptions, p *field.Path) {
 	v.oneOf(o.Webhooks, p.Child("webhooks"), WebhooksManaged, WebhooksUnmanaged)
 	v.oneOf(o.FailurePolicy, p.Child("failurePolicy"), "Fail", "Ignore")
+	v.ownName(o.ClusterName, p.Child("clusterName"))
 	v.externalData(&o.ExternalData, p.Child("externalData"))
 	if o.URL != "" {
 		if u, err := url.Parse(o.URL); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {

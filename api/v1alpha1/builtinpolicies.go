@@ -312,8 +312,8 @@ type BuiltinExemption struct {
 	// +kubebuilder:validation:items:MaxLength=63
 	Policies []string `json:"policies,omitempty"`
 
-	// Clusters by the name that the server is told for its own. Default: every
-	// cluster.
+	// Clusters by the name that the server is told for its own
+	// (admission.clusterName). Default: every cluster.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1

@@ -181,6 +181,10 @@ type AdmissionOptions struct {
 	// background scan. Default: 1000.
 	ScanRate int32 `json:"scanRate,omitempty"`
 
+	// ClusterName is this cluster's name, by which BuiltinPolicies exempt clusters.
+	// Default: none, and no exemption by cluster matches.
+	ClusterName string `json:"clusterName,omitempty"`
+
 	ExternalData ExternalDataOptions `json:"externalData,omitempty"`
 }
 

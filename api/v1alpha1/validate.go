@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -216,6 +217,19 @@ func (v *validator) authorization(o *AuthorizationOptions, p *field.Path) {
 	}
 }
 
+// mostClusterName is as long as the names in exemptions may be.
+const mostClusterName = 253
+
+// ownName lets every name of a cluster be one that clouds give: an ARN too.
+func (v *validator) ownName(name string, p *field.Path) {
+	if len(name) > mostClusterName {
+		v.add(field.TooLong(p, name, mostClusterName))
+	}
+	if strings.ContainsFunc(name, func(r rune) bool { return r == '*' || unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
+		v.add(field.Invalid(p, name, "want one name, without spaces and *"))
+	}
+}
+
 func (v *validator) admission(o *AdmissionOptions, p *field.Path) {
 	v.unique(o.Enable, p.Child("enable"))
 	v.unique(o.Disable, p.Child("disable"))
@@ -227,6 +241,7 @@ func (v *validator) admission(o *AdmissionOptions, p *field.Path) {
 	if o.ScanRate < 0 {
 		v.add(field.Invalid(p.Child("scanRate"), o.ScanRate, "want how many objects are judged in a second"))
 	}
+	v.ownName(o.ClusterName, p.Child("clusterName"))
 	v.externalData(&o.ExternalData, p.Child("externalData"))
 	p = p.Child("podSecurity")
 	for _, level := range []struct{ name, value string }{

@@ -30,6 +30,7 @@ var attachFieldDocs = map[string]string{
 	"admission.url":                           "url, without a path, by which the API server reaches this program. Default: the\nService gatehouse-attach in cluster.namespace.",
 	"admission.failurePolicy":                 "failurePolicy is Fail or Ignore: what the API server does with a request when it\ngets no answer. Default: Fail.",
 	"admission.exemptNamespaces":              "exemptNamespaces are not judged by the webhooks, so that what runs in them can be\nstarted while Gatehouse is down. The namespace of Gatehouse is always among them.\nDefault: [kube-system].",
+	"admission.clusterName":                   "clusterName is this cluster's name, by which BuiltinPolicies exempt clusters.\nDefault: none, and no exemption by cluster matches.",
 	"admission.externalData":                  "These settings say which external data providers policies of Gatekeeper may ask.",
 	"admission.externalData.providers":        "providers may be asked, as NAME=URL: the name of a Provider object\n(externaldata.gatekeeper.sh) and the URL that it must have, to the letter.\nAnother Provider is reported, and nobody asks it. Default: none.",
 	"admission.externalData.certFile":         "certFile is the client certificate that is shown to providers, read anew for\neach connection. Default: none is shown.",

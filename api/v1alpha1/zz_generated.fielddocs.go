@@ -47,6 +47,7 @@ var fieldDocs = map[string]string{
 	"admission.podSecurity.warn":                       "warn shows the client a warning. Default: restricted.",
 	"admission.podSecurity.exemptNamespaces":           "exemptNamespaces are not looked at. Default: [kube-system].",
 	"admission.scanRate":                               "scanRate is how many existing objects are judged in a second, at most, by the\nbackground scan. Default: 1000.",
+	"admission.clusterName":                            "clusterName is this cluster's name, by which BuiltinPolicies exempt clusters.\nDefault: none, and no exemption by cluster matches.",
 	"admission.externalData":                           "These settings say which external data providers policies of Gatekeeper may ask.",
 	"admission.externalData.providers":                 "providers may be asked, as NAME=URL: the name of a Provider object\n(externaldata.gatekeeper.sh) and the URL that it must have, to the letter.\nAnother Provider is reported, and nobody asks it. Default: none.",
 	"admission.externalData.certFile":                  "certFile is the client certificate that is shown to providers, read anew for\neach connection. Default: none is shown.",

@@ -13,6 +13,7 @@
 //     what is written. A policy that is not named may do nothing all the same.
 //   - Versions are those of upstream's CEL environments: a server of Kubernetes 1.N lets
 //     new policies use what 1.N-1 could read, so that it can be rolled back.
+//   - Of an Exception it says that nothing uses it only where a cluster tells so.
 //   - A cost is of upstream's units, for one evaluation. Where it grows with the object,
 //     for sizes of objects are not known, that is said in place of a number.
 package lint

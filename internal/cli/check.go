@@ -39,6 +39,7 @@ type checkFlags struct {
 	live        bool
 	builtin     string
 	providers   providerFlag
+	clusterName string
 	podSecurity string
 	as          string
 	groups      []string
@@ -112,6 +113,7 @@ nothing but the diff to stdout. What a chart or a kustomization makes is not fix
 	flags.StringArrayVar(&f.from, "from", nil, "files of the cluster that policies look things up in; may be repeated")
 	flags.BoolVar(&f.live, "live", false, "ask the policies of the cluster of the kubeconfig, and look things up there")
 	flags.Var(&f.providers, "allow-provider", "an external data provider that policies of Gatekeeper may ask, NAME=URL; may be repeated (default: none)")
+	flags.StringVar(&f.clusterName, "cluster-name", "", "name of the cluster that the manifests are for, as exemptions of BuiltinPolicies have it (default: none, and no exemption by cluster matches)")
 	flags.StringVar(&f.builtin, "builtin", "", "every built-in policy, as Enforce, Warn or Report")
 	flags.Lookup("builtin").NoOptDefVal = "Enforce"
 	flags.StringVar(&f.podSecurity, "pod-security", "", "Pod Security level of namespaces that name none: privileged, baseline or restricted, with a version as restricted:v1.37")
@@ -201,7 +203,7 @@ func (c *checking) read(ctx context.Context, paths []string, want func(schema.Gr
 
 func (c *checking) check(ctx context.Context) error {
 	var err error
-	c.engines, err = engines.All(engines.Options{ExternalData: c.providers.options(), Namespaced: func(kind schema.GroupVersionKind) (namespaced, known bool, err error) {
+	c.engines, err = engines.All(engines.Options{Cluster: c.clusterName, ExternalData: c.providers.options(), Namespaced: func(kind schema.GroupVersionKind) (namespaced, known bool, err error) {
 		_, namespaced, known = c.catalog.ResourceOf(kind.GroupKind())
 		return namespaced, known, nil
 	}})

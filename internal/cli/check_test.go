@@ -70,6 +70,7 @@ func TestCheck(t *testing.T) {
 		"crd/widget.yaml":     "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: widgets.example.org}\nspec:\n  group: example.org\n  scope: Namespaced\n  names: {kind: Widget, plural: widgets, singular: widget}\n  versions:\n  - name: v1\n    served: true\n    storage: true\n    schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {size: {type: integer}}}}}}\n",
 		"roles/roles.yaml":    "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: deployer}\nrules: [{apiGroups: [apps], resources: [deployments], verbs: [create]}]\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: deployer}\nroleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: deployer}\nsubjects: [{kind: User, name: dora}]\n",
 		"exception/x.yaml":    "apiVersion: gatehouse.io/v1alpha1\nkind: Exception\nmetadata: {name: web-is-old}\nspec:\n  policies: [{name: two}]\n  match: {namespaces: [shop]}\n  reason: it is old\n  owner: shop\n  expiresAt: \"2999-01-01T00:00:00Z\"\n",
+		"exempt/builtin.yaml": "apiVersion: gatehouse.io/v1alpha1\nkind: BuiltinPolicies\nmetadata: {name: all}\nspec:\n  policies: [{name: DisallowHostNetwork}]\n  exemptions: [{clusters: [\"dev-*\"]}]\n",
 		"looks/ingress.yaml":  "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: a, namespace: shop}\nspec: {rules: [{host: www.example.org}]}\n---\napiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: b, namespace: lab}\nspec: {rules: [{host: www.example.org}]}\n",
 		"kyverno/policy.yaml": "apiVersion: kyverno.io/v1\nkind: ClusterPolicy\nmetadata: {name: k}\nspec: {}\n",
 	})
@@ -88,6 +89,9 @@ func TestCheck(t *testing.T) {
 		{"deploy --builtin", exitDenied, []string{"deploy/web.yaml:11:20  BuiltinPolicies builtin DisallowHostNetwork", "      hostNetwork: true", "DB_PASSWORD"}, []string{"x7Kq2Lm9"}},
 		{"deploy --builtin=Warn", exitOK, []string{"warn    deploy/web.yaml:11:20"}, []string{"x7Kq2Lm9"}},
 		{"deploy --builtin=Warn --fail-on warn", exitDenied, []string{"warn    deploy/web.yaml:11:20"}, nil},
+		{"deploy --policies exempt", exitDenied, []string{"DisallowHostNetwork"}, nil},
+		{"deploy --policies exempt --cluster-name prod", exitDenied, []string{"DisallowHostNetwork"}, nil},
+		{"deploy --policies exempt --cluster-name dev-eu", exitOK, []string{"nothing is wrong"}, nil},
 		{"deploy --pod-security restricted", exitDenied, []string{`violates PodSecurity "restricted:latest": host namespaces (hostNetwork=true)`}, nil},
 		{"deploy --pod-security privileged", exitOK, []string{"nothing is wrong"}, nil},
 		{"form/pod.yaml", exitDenied, []string{"form/pod.yaml:5:3  schema", "has no field spec.hostNetwrk"}, nil},

@@ -405,7 +405,7 @@ Kubernetes than --kube-version. CustomResourceDefinitions among the PATHs are kn
 			if err != nil {
 				return err
 			}
-			found := p.lint(int(taken.Minor()))
+			found := p.lint(int(taken.Minor()), time.Now())
 			for _, l := range found {
 				fmt.Fprintln(cmd.OutOrStdout(), l)
 			}
@@ -421,9 +421,9 @@ Kubernetes than --kube-version. CustomResourceDefinitions among the PATHs are kn
 	return cmd
 }
 
-// lint is a line for everything that is wrong, in order. minor is that of the release
+// lint is a line for everything that is wrong now, in order. minor is that of the release
 // that is to take the policies.
-func (p *loadedPolicies) lint(minor int) (found []string) {
+func (p *loadedPolicies) lint(minor int, now time.Time) (found []string) {
 	say := func(source gate.Source, format string, args ...any) {
 		place := ""
 		if source.File != "" {
@@ -470,13 +470,20 @@ func (p *loadedPolicies) lint(minor int) (found []string) {
 			}
 		}
 	}
+	ended := map[gate.Source]bool{}
 	for _, x := range p.exceptions.All() {
-		if x.Expired(time.Now()) {
+		if x.Expired(now) {
+			ended[x.Source] = true
 			say(x.Source, "it has ended at %s, and counts for nothing", x.Spec.ExpiresAt.UTC().Format("2006-01-02T15:04:05Z"))
 		}
 		if !slices.ContainsFunc(p.loaded.Policies, func(one policy.Policy) bool { return x.Names(one.Source()) }) &&
 			!slices.ContainsFunc(p.objects, func(o policy.Object) bool { return o.GetKind() != exceptionKind.Kind && x.Names(o.Source) }) {
 			say(x.Source, "it names no policy that there is")
+		}
+	}
+	for _, o := range p.objects {
+		if unused := lint.Unused(o, now); unused != "" && !ended[o.Source] {
+			say(o.Source, "%s", unused)
 		}
 	}
 	slices.Sort(found)

@@ -4,6 +4,13 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/gatehouse-io/gatehouse/gate"
+	"github.com/gatehouse-io/gatehouse/policy"
 )
 
 func TestPolicyCommands(t *testing.T) {
@@ -64,5 +71,40 @@ spec: {policies: [{name: Nobody}], match: {namespaces: [shop]}, reason: it is ol
 				t.Errorf("policy %s lacks %q:\n%s%s", c.args, part, out.String(), errs.String())
 			}
 		}
+	}
+}
+
+// Exceptions as a cluster has them.
+func TestPolicyLintOfUnusedExceptions(t *testing.T) {
+	var objects []policy.Object
+	for _, text := range []string{
+		`{metadata: {name: idle, uid: a, creationTimestamp: "2026-01-01T00:00:00Z"}, spec: {expiresAt: "2027-01-01T00:00:00Z"}}`,
+		`{metadata: {name: needed, uid: b, creationTimestamp: "2026-01-01T00:00:00Z"}, spec: {expiresAt: "2027-01-01T00:00:00Z"}, status: {lastUsed: "2026-11-25T00:00:00Z"}}`,
+		`{metadata: {name: ended, uid: c, creationTimestamp: "2026-01-01T00:00:00Z"}, spec: {expiresAt: "2026-02-01T00:00:00Z"}}`,
+	} {
+		o := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal([]byte(text), &o.Object); err != nil {
+			t.Fatal(err)
+		}
+		o.SetAPIVersion("gatehouse.io/v1alpha1")
+		o.SetKind("Exception")
+		spec := o.Object["spec"].(map[string]any)
+		spec["policies"], spec["match"] = []any{map[string]any{"name": "x"}}, map[string]any{"names": []any{"x"}}
+		spec["reason"], spec["owner"] = "it is old", "shop"
+		objects = append(objects, policy.Object{Unstructured: o, Source: gate.Source{Kind: "Exception", Name: o.GetName()}})
+	}
+	exceptions, problems := policy.LoadExceptions(objects, nil)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	p := &loadedPolicies{objects: objects, exceptions: exceptions, kinds: builtInCatalog(), live: true}
+	got := strings.Join(p.lint(37, time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)), "\n")
+	want := `Exception ended: it has ended at 2026-02-01T00:00:00Z, and counts for nothing
+Exception ended: it names no policy that there is
+Exception idle: it has let nothing through since it was made at 2026-01-01T00:00:00Z: delete it, unless what it is for happens more seldom
+Exception idle: it names no policy that there is
+Exception needed: it names no policy that there is`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }

@@ -43,7 +43,10 @@ type mutatingBinding struct {
 
 var _ policy.Mutator = &mutatingBinding{}
 
-func (b *mutatingBinding) Source() gate.Source          { return b.sources[0] }
+func (b *mutatingBinding) Source() gate.Source { return b.sources[0] }
+
+// Sources are the binding and its policy: an Exception may name either.
+func (b *mutatingBinding) Sources() []gate.Source       { return b.sources }
 func (b *mutatingBinding) Selectors() []policy.Selector { return b.selectors }
 func (b *mutatingBinding) Mutation() policy.Mutation    { return b.mutation }
 
