@@ -67,8 +67,8 @@ line and column.
 Policies are those among the manifests, those of --policies, those of the built-in
 sets (--builtin, --pod-security), and those of a cluster that runs (--live). What
 policies look up, and Namespaces with their labels, are among the manifests, in
---from, or in the cluster. Fields and kinds that Kubernetes ` + kubernetesMinor + ` or the
-CustomResourceDefinitions given do not have are findings.
+--from, or in the cluster. Fields, kinds and versions that Kubernetes ` + kubernetesMinor + ` or
+the CustomResourceDefinitions given do not have are findings.
 
 Where a policy states a patch, the finding has it as a diff. --fix shows the diff of
 all of them, those of mutating policies too, and writes the files: what is not
@@ -254,9 +254,12 @@ func (c *checking) check(ctx context.Context) error {
 			return coded(exitInternal, fmt.Errorf("read the policies of the cluster: %w", err))
 		}
 		policies = append(policies, found...)
-		whole, _, err := liveCatalog(config)
+		whole, silent, err := liveCatalog(config)
 		if err != nil {
 			return coded(exitInternal, fmt.Errorf("discover resources: %w", err))
+		}
+		if len(silent) > 0 {
+			c.report.Notes = append(c.report.Notes, "the servers of "+strings.Join(silent, ", ")+" do not answer, and their kinds are not known")
 		}
 		whole.define(check.Plain(describing))
 		c.catalog = whole
@@ -395,26 +398,52 @@ func (c *checking) form(o *manifest.Object) (found []check.Finding) {
 		}
 		say("", err.Error())
 	}
-	if known {
-		return found
+	if !known {
+		faults, _ := c.crds.Check(&o.Unstructured)
+		for _, f := range faults {
+			hidden = !f.Unknown // a value that is wrong may be a secret
+			say(f.Path, f.Message)
+		}
+		hidden = false
 	}
-	faults, defined := c.crds.Check(&o.Unstructured)
-	for _, f := range faults {
-		hidden = !f.Unknown // a value that is wrong may be a secret
-		say(f.Path, f.Message)
-	}
-	hidden = false
-	if defined {
-		return found
-	}
-	kind := o.GroupVersionKind()
-	switch _, _, there := c.catalog.ResourceOf(kind.GroupKind()); {
-	case !there:
-		say("kind", fmt.Sprintf("the kind %s of %s is not known: give its CustomResourceDefinition among the manifests or in --from", kind.Kind, o.GetAPIVersion()))
-	case kind.Group != v1alpha1.GroupName && !c.live:
-		say("apiVersion", fmt.Sprintf("%s is not served in the version %s", kind.Kind, kind.Version))
+	if path, message := c.unserved(o.GroupVersionKind(), known); message != "" {
+		say(path, message)
 	}
 	return found
+}
+
+// unserved says that nobody serves a kind in its version, and which field that is of;
+// message is empty where somebody does. compiled says that the linked release has a Go
+// type for it, as it has for many that no server serves any more.
+func (c *checking) unserved(kind schema.GroupVersionKind, compiled bool) (path, message string) {
+	what := fmt.Sprintf("%s of %s", kind.Kind, kind.GroupVersion())
+	r, there := c.catalog.ofKind(kind.Group, kind.Kind)
+	by := "Kubernetes " + kubernetesMinor
+	switch {
+	case there && slices.Contains(r.versions, kind.Version):
+		return "", ""
+	case c.crds.Known(kind.GroupKind()):
+		by = "its CustomResourceDefinition"
+	case c.live:
+		by = "the cluster"
+	case kind.Group == v1alpha1.GroupName:
+		by = "Gatehouse"
+	}
+	if !there && kind.Group == "extensions" {
+		// All that this group had has moved to others, under the same name.
+		r, there = c.catalog.find(kind.Kind)
+	}
+	switch {
+	case there && len(r.versions) > 0:
+		served := schema.GroupVersion{Group: r.group, Version: r.version}
+		if !slices.Contains(r.versions, r.version) {
+			served.Version = r.versions[0]
+		}
+		return "apiVersion", fmt.Sprintf("%s is not served in this version by %s: write apiVersion: %s", what, by, served)
+	case there || compiled:
+		return "apiVersion", fmt.Sprintf("%s is not served by %s, in this version or another", what, by)
+	}
+	return "kind", fmt.Sprintf("the kind %s of %s is not known: give its CustomResourceDefinition among the manifests or in --from", kind.Kind, kind.GroupVersion())
 }
 
 // authorizers are what --rbac and policies ask about permissions.
