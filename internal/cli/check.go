@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -68,7 +69,8 @@ Policies are those among the manifests, those of --policies, those of the built-
 sets (--builtin, --pod-security), and those of a cluster that runs (--live). What
 policies look up, and Namespaces with their labels, are among the manifests, in
 --from, or in the cluster. Fields, kinds and versions that Kubernetes ` + kubernetesMinor + ` or
-the CustomResourceDefinitions given do not have are findings.
+the CustomResourceDefinitions given, or with --live those of the cluster, do not have
+are findings.
 
 Where a policy states a patch, the finding has it as a diff. --fix shows the diff of
 all of them, those of mutating policies too, and writes the files: what is not
@@ -254,6 +256,9 @@ func (c *checking) check(ctx context.Context) error {
 			return coded(exitInternal, fmt.Errorf("read the policies of the cluster: %w", err))
 		}
 		policies = append(policies, found...)
+		if err := c.liveDefinitions(ctx, live, describing); err != nil {
+			return coded(exitInternal, err)
+		}
 		whole, silent, err := liveCatalog(config)
 		if err != nil {
 			return coded(exitInternal, fmt.Errorf("discover resources: %w", err))
@@ -355,6 +360,35 @@ func (c *checking) check(ctx context.Context) error {
 		return coded(exitUnreadable, &hintError{problem: "there is no object in " + strings.Join(c.paths, " "), hint: "name files, folders, charts or kustomizations, or - for stdin"})
 	}
 	c.planFixes(ctx)
+	return nil
+}
+
+// liveDefinitions adds the CustomResourceDefinitions of the cluster to those of the
+// files, which hold where a file has one of the same name: it is about to be applied.
+func (c *checking) liveDefinitions(ctx context.Context, live *liveCluster, describing []policy.Object) error {
+	all, err := live.definitions(ctx)
+	switch {
+	case apierrors.IsForbidden(err):
+		c.report.Notes = append(c.report.Notes, "the CustomResourceDefinitions of the cluster may not be listed: of custom resources only those are checked for their fields whose CustomResourceDefinition is given")
+		return nil
+	case apierrors.IsNotFound(err):
+		return nil // a server without custom resources
+	case err != nil:
+		return fmt.Errorf("read the CustomResourceDefinitions of the cluster: %w", err)
+	}
+	given := map[string]bool{}
+	for _, o := range describing {
+		if o.GroupVersionKind().GroupKind() == definitionKind {
+			given[o.GetName()] = true
+		}
+	}
+	for i := range all {
+		if name := all[i].GetName(); !given[name] {
+			if err := c.crds.Add(&all[i]); err != nil {
+				c.report.Notes = append(c.report.Notes, gate.Plain(fmt.Sprintf("the fields of %s are not checked, for its CustomResourceDefinition in the cluster cannot be read: %v", name, err)))
+			}
+		}
+	}
 	return nil
 }
 
