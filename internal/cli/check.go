@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -150,12 +151,13 @@ type checking struct {
 	engines []policy.Engine
 	report  report.Report
 	fixes   fixes
+	judged  judgedObjects
 	// unread says that input cannot be read, or policies do not compile.
 	unread bool
 }
 
 func (f *checkFlags) run(cmd *cobra.Command, paths []string) error {
-	c := &checking{checkFlags: f, cmd: cmd, paths: paths, catalog: builtInCatalog()}
+	c := &checking{checkFlags: f, cmd: cmd, paths: paths, catalog: builtInCatalog(), judged: judgedObjects{begun: time.Now()}}
 	c.report.Version = version.Release
 	for _, all := range [][]string{paths, f.policies, f.from} {
 		if slices.Contains(all, "-") && c.stdin == nil {
@@ -167,7 +169,7 @@ func (f *checkFlags) run(cmd *cobra.Command, paths []string) error {
 			c.stdin = data
 		}
 	}
-	done := progress(cmd.ErrOrStderr(), "checking")
+	done := tell(cmd.ErrOrStderr(), c.judged.line)
 	err := c.check(cmd.Context())
 	done()
 	if err != nil {
@@ -213,7 +215,12 @@ func (c *checking) check(ctx context.Context) error {
 	wanted := func(kind schema.GroupKind) bool { return isPolicy(c.engines, kind) || describes(kind) }
 
 	// What cannot be read of the manifests themselves is told when they are judged.
-	there, err := c.read(ctx, c.paths, wanted)
+	there, err := c.read(ctx, c.paths, func(kind schema.GroupKind) bool {
+		if !isPolicy(c.engines, kind) {
+			c.judged.found.Add(1)
+		}
+		return wanted(kind)
+	})
 	if err != nil && !check.Unreadable(err) {
 		return coded(exitInternal, err)
 	}
@@ -330,10 +337,11 @@ func (c *checking) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.judged.begin()
 	summary, err := check.Run(ctx, check.RunOptions{
 		Paths: c.paths, Manifest: c.manifests(), Judge: judge, Namespace: c.namespace, User: who, Authorize: c.rbac, Mutations: c.mutations || c.fix != "", Fix: true,
-		Before: c.form,
-		Skip:   func(kind schema.GroupKind) bool { return isPolicy(c.engines, kind) },
+		Before: c.form, Progress: func(objects int) { c.judged.done.Store(int64(objects)) },
+		Skip: func(kind schema.GroupKind) bool { return isPolicy(c.engines, kind) },
 	}, func(f check.Finding) {
 		c.report.Findings = append(c.report.Findings, report.Of(f))
 		c.fixes.add(len(c.report.Findings)-1, f)
