@@ -341,7 +341,7 @@ func (c *checking) check(ctx context.Context) error {
 	summary, err := check.Run(ctx, check.RunOptions{
 		Paths: c.paths, Manifest: c.manifests(), Judge: judge, Namespace: c.namespace, User: who, Authorize: c.rbac, Mutations: c.mutations || c.fix != "", Fix: true,
 		Before: c.form, Progress: func(objects int) { c.judged.done.Store(int64(objects)) },
-		Skip: func(kind schema.GroupKind) bool { return isPolicy(c.engines, kind) },
+		Skip: func(kind schema.GroupKind) bool { return isPolicy(c.engines, kind) }, Skipped: c.formOfPolicy,
 	}, func(f check.Finding) {
 		c.report.Findings = append(c.report.Findings, report.Of(f))
 		c.fixes.add(len(c.report.Findings)-1, f)
@@ -452,6 +452,21 @@ func (c *checking) form(o *manifest.Object) (found []check.Finding) {
 		say(path, message)
 	}
 	return found
+}
+
+// formOfPolicy is what is wrong with a policy that its engine does not look at: a version
+// in which no cluster has it. Of kinds whose definitions are not here nothing is said, nor
+// of those of Gatehouse, which its engine refuses.
+func (c *checking) formOfPolicy(o *manifest.Object) []check.Finding {
+	kind := o.GroupVersionKind()
+	if _, _, known := c.catalog.ResourceOf(kind.GroupKind()); !known || kind.Group == v1alpha1.GroupName {
+		return nil
+	}
+	path, message := c.unserved(kind, true)
+	if message == "" {
+		return nil
+	}
+	return []check.Finding{{Rule: "schema", Action: policy.Deny, Message: message, Object: o, Path: path, Position: o.NamePosition(path)}}
 }
 
 // unserved says that nobody serves a kind in its version, and which field that is of;
