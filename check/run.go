@@ -78,7 +78,9 @@ type RunOptions struct {
 	Before func(*manifest.Object) []Finding
 	// Skip leaves objects out: the policies themselves. Default: none.
 	Skip func(schema.GroupKind) bool
-	// Progress is told how many objects have been checked, now and then.
+	// Skipped is asked about each object that is left out; nil for nobody.
+	Skipped func(*manifest.Object) []Finding
+	// Progress is told how many objects have been checked, after each of them.
 	Progress func(objects int)
 }
 
@@ -100,10 +102,17 @@ func Run(ctx context.Context, opts RunOptions, take func(Finding)) (Summary, err
 	var mu sync.Mutex
 	read, err := manifest.Read(ctx, opts.Paths, opts.Manifest, func(o *manifest.Object) error {
 		if opts.Skip != nil && opts.Skip(o.GroupVersionKind().GroupKind()) {
+			var found []Finding
+			if opts.Skipped != nil {
+				found = opts.Skipped(o)
+			}
 			mu.Lock()
+			defer mu.Unlock()
 			s.Skipped++
-			mu.Unlock()
-			return nil
+			for _, f := range found {
+				take(f)
+			}
+			return ctx.Err()
 		}
 		found := opts.one(ctx, o)
 		mu.Lock()
@@ -111,7 +120,7 @@ func Run(ctx context.Context, opts RunOptions, take func(Finding)) (Summary, err
 		for _, f := range found {
 			take(f)
 		}
-		if s.Checked++; opts.Progress != nil && s.Checked%64 == 0 {
+		if s.Checked++; opts.Progress != nil {
 			opts.Progress(s.Checked)
 		}
 		return ctx.Err()

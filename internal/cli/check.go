@@ -9,8 +9,10 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -68,8 +70,9 @@ line and column.
 Policies are those among the manifests, those of --policies, those of the built-in
 sets (--builtin, --pod-security), and those of a cluster that runs (--live). What
 policies look up, and Namespaces with their labels, are among the manifests, in
---from, or in the cluster. Fields and kinds that Kubernetes ` + kubernetesMinor + ` or the
-CustomResourceDefinitions given do not have are findings.
+--from, or in the cluster. Fields, kinds and versions that Kubernetes ` + kubernetesMinor + ` or
+the CustomResourceDefinitions given, or with --live those of the cluster, do not have
+are findings.
 
 Where a policy states a patch, the finding has it as a diff. --fix shows the diff of
 all of them, those of mutating policies too, and writes the files: what is not
@@ -150,12 +153,13 @@ type checking struct {
 	engines []policy.Engine
 	report  report.Report
 	fixes   fixes
+	judged  judgedObjects
 	// unread says that input cannot be read, or policies do not compile.
 	unread bool
 }
 
 func (f *checkFlags) run(cmd *cobra.Command, paths []string) error {
-	c := &checking{checkFlags: f, cmd: cmd, paths: paths, catalog: builtInCatalog()}
+	c := &checking{checkFlags: f, cmd: cmd, paths: paths, catalog: builtInCatalog(), judged: judgedObjects{begun: time.Now()}}
 	c.report.Version = version.Release
 	for _, all := range [][]string{paths, f.policies, f.from} {
 		if slices.Contains(all, "-") && c.stdin == nil {
@@ -167,7 +171,7 @@ func (f *checkFlags) run(cmd *cobra.Command, paths []string) error {
 			c.stdin = data
 		}
 	}
-	done := progress(cmd.ErrOrStderr(), "checking")
+	done := tell(cmd.ErrOrStderr(), c.judged.line)
 	err := c.check(cmd.Context())
 	done()
 	if err != nil {
@@ -213,7 +217,12 @@ func (c *checking) check(ctx context.Context) error {
 	wanted := func(kind schema.GroupKind) bool { return isPolicy(c.engines, kind) || describes(kind) }
 
 	// What cannot be read of the manifests themselves is told when they are judged.
-	there, err := c.read(ctx, c.paths, wanted)
+	there, err := c.read(ctx, c.paths, func(kind schema.GroupKind) bool {
+		if !isPolicy(c.engines, kind) {
+			c.judged.found.Add(1)
+		}
+		return wanted(kind)
+	})
 	if err != nil && !check.Unreadable(err) {
 		return coded(exitInternal, err)
 	}
@@ -256,9 +265,15 @@ func (c *checking) check(ctx context.Context) error {
 			return coded(exitInternal, fmt.Errorf("read the policies of the cluster: %w", err))
 		}
 		policies = append(policies, found...)
-		whole, _, err := liveCatalog(config)
+		if err := c.liveDefinitions(ctx, live, describing); err != nil {
+			return coded(exitInternal, err)
+		}
+		whole, silent, err := liveCatalog(config)
 		if err != nil {
 			return coded(exitInternal, fmt.Errorf("discover resources: %w", err))
+		}
+		if len(silent) > 0 {
+			c.report.Notes = append(c.report.Notes, "the servers of "+strings.Join(silent, ", ")+" do not answer, and their kinds are not known")
 		}
 		whole.define(check.Plain(describing))
 		c.catalog = whole
@@ -324,10 +339,11 @@ func (c *checking) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.judged.begin()
 	summary, err := check.Run(ctx, check.RunOptions{
 		Paths: c.paths, Manifest: c.manifests(), Judge: judge, Namespace: c.namespace, User: who, Authorize: c.rbac, Mutations: c.mutations || c.fix != "", Fix: true,
-		Before: c.form,
-		Skip:   func(kind schema.GroupKind) bool { return isPolicy(c.engines, kind) },
+		Before: c.form, Progress: func(objects int) { c.judged.done.Store(int64(objects)) },
+		Skip: func(kind schema.GroupKind) bool { return isPolicy(c.engines, kind) }, Skipped: c.formOfPolicy,
 	}, func(f check.Finding) {
 		c.report.Findings = append(c.report.Findings, report.Of(f))
 		c.fixes.add(len(c.report.Findings)-1, f)
@@ -354,6 +370,35 @@ func (c *checking) check(ctx context.Context) error {
 		return coded(exitUnreadable, &hintError{problem: "there is no object in " + strings.Join(c.paths, " "), hint: "name files, folders, charts or kustomizations, or - for stdin"})
 	}
 	c.planFixes(ctx)
+	return nil
+}
+
+// liveDefinitions adds the CustomResourceDefinitions of the cluster to those of the
+// files, which hold where a file has one of the same name: it is about to be applied.
+func (c *checking) liveDefinitions(ctx context.Context, live *liveCluster, describing []policy.Object) error {
+	all, err := live.definitions(ctx)
+	switch {
+	case apierrors.IsForbidden(err):
+		c.report.Notes = append(c.report.Notes, "the CustomResourceDefinitions of the cluster may not be listed: of custom resources only those are checked for their fields whose CustomResourceDefinition is given")
+		return nil
+	case apierrors.IsNotFound(err):
+		return nil // a server without custom resources
+	case err != nil:
+		return fmt.Errorf("read the CustomResourceDefinitions of the cluster: %w", err)
+	}
+	given := map[string]bool{}
+	for _, o := range describing {
+		if o.GroupVersionKind().GroupKind() == definitionKind {
+			given[o.GetName()] = true
+		}
+	}
+	for i := range all {
+		if name := all[i].GetName(); !given[name] {
+			if err := c.crds.Add(&all[i]); err != nil {
+				c.report.Notes = append(c.report.Notes, gate.Plain(fmt.Sprintf("the fields of %s are not checked, for its CustomResourceDefinition in the cluster cannot be read: %v", name, err)))
+			}
+		}
+	}
 	return nil
 }
 
@@ -397,26 +442,67 @@ func (c *checking) form(o *manifest.Object) (found []check.Finding) {
 		}
 		say("", err.Error())
 	}
-	if known {
-		return found
+	if !known {
+		faults, _ := c.crds.Check(&o.Unstructured)
+		for _, f := range faults {
+			hidden = !f.Unknown // a value that is wrong may be a secret
+			say(f.Path, f.Message)
+		}
+		hidden = false
 	}
-	faults, defined := c.crds.Check(&o.Unstructured)
-	for _, f := range faults {
-		hidden = !f.Unknown // a value that is wrong may be a secret
-		say(f.Path, f.Message)
-	}
-	hidden = false
-	if defined {
-		return found
-	}
-	kind := o.GroupVersionKind()
-	switch _, _, there := c.catalog.ResourceOf(kind.GroupKind()); {
-	case !there:
-		say("kind", fmt.Sprintf("the kind %s of %s is not known: give its CustomResourceDefinition among the manifests or in --from", kind.Kind, o.GetAPIVersion()))
-	case kind.Group != v1alpha1.GroupName && !c.live:
-		say("apiVersion", fmt.Sprintf("%s is not served in the version %s", kind.Kind, kind.Version))
+	if path, message := c.unserved(o.GroupVersionKind(), known); message != "" {
+		say(path, message)
 	}
 	return found
+}
+
+// formOfPolicy is what is wrong with a policy that its engine does not look at: a version
+// in which no cluster has it. Of kinds whose definitions are not here nothing is said, nor
+// of those of Gatehouse, which its engine refuses.
+func (c *checking) formOfPolicy(o *manifest.Object) []check.Finding {
+	kind := o.GroupVersionKind()
+	if _, _, known := c.catalog.ResourceOf(kind.GroupKind()); !known || kind.Group == v1alpha1.GroupName {
+		return nil
+	}
+	path, message := c.unserved(kind, true)
+	if message == "" {
+		return nil
+	}
+	return []check.Finding{{Rule: "schema", Action: policy.Deny, Message: message, Object: o, Path: path, Position: o.NamePosition(path)}}
+}
+
+// unserved says that nobody serves a kind in its version, and which field that is of;
+// message is empty where somebody does. compiled says that the linked release has a Go
+// type for it, as it has for many that no server serves any more.
+func (c *checking) unserved(kind schema.GroupVersionKind, compiled bool) (path, message string) {
+	what := fmt.Sprintf("%s of %s", kind.Kind, kind.GroupVersion())
+	r, there := c.catalog.ofKind(kind.Group, kind.Kind)
+	by := "Kubernetes " + kubernetesMinor
+	switch {
+	case there && slices.Contains(r.versions, kind.Version):
+		return "", ""
+	case c.crds.Known(kind.GroupKind()):
+		by = "its CustomResourceDefinition"
+	case c.live:
+		by = "the cluster"
+	case kind.Group == v1alpha1.GroupName:
+		by = "Gatehouse"
+	}
+	if !there && kind.Group == "extensions" {
+		// All that this group had has moved to others, under the same name.
+		r, there = c.catalog.find(kind.Kind)
+	}
+	switch {
+	case there && len(r.versions) > 0:
+		served := schema.GroupVersion{Group: r.group, Version: r.version}
+		if !slices.Contains(r.versions, r.version) {
+			served.Version = r.versions[0]
+		}
+		return "apiVersion", fmt.Sprintf("%s is not served in this version by %s: write apiVersion: %s", what, by, served)
+	case there || compiled:
+		return "apiVersion", fmt.Sprintf("%s is not served by %s, in this version or another", what, by)
+	}
+	return "kind", fmt.Sprintf("the kind %s of %s is not known: give its CustomResourceDefinition among the manifests or in --from", kind.Kind, kind.GroupVersion())
 }
 
 // authorizers are what --rbac and policies ask about permissions.

@@ -189,9 +189,14 @@ func (c *catalog) define(objects []*unstructured.Unstructured) {
 			if v.Storage || r.version == "" {
 				r.version = v.Name
 			}
+			if v.Served {
+				r.versions = append(r.versions, v.Name)
+			}
 		}
-		if _, known := c.ofKind(r.group, r.kind); !known {
-			c.all = append(c.all, r)
+		if have, known := c.ofKind(r.group, r.kind); known {
+			have.versions = r.versions
+			continue
 		}
+		c.all = append(c.all, r)
 	}
 }

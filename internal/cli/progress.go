@@ -22,6 +22,11 @@ func tell(w io.Writer, line func(took time.Duration) string) (done func()) {
 	if !ok || !isTerminal(f) {
 		return func() {}
 	}
+	return redraw(f, line)
+}
+
+// redraw is tell on what is known to be a terminal.
+func redraw(w io.Writer, line func(took time.Duration) string) (done func()) {
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -33,13 +38,13 @@ func tell(w io.Writer, line func(took time.Duration) string) (done func()) {
 			select {
 			case <-stop:
 				if shown {
-					fmt.Fprint(f, "\r\x1b[K")
+					fmt.Fprint(w, "\r\x1b[K")
 				}
 				return
 			case now := <-tick.C:
 				if took := now.Sub(begun); took >= quiet {
 					shown = true
-					fmt.Fprintf(f, "\r%s\x1b[K", line(took))
+					fmt.Fprintf(w, "\r%s\x1b[K", line(took))
 				}
 			}
 		}

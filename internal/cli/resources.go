@@ -14,20 +14,20 @@ import (
 
 // builtIn are the resources of the linked Kubernetes release, for questions about
 // files: a line each with group, plural, kind, singular, whether they are in a
-// namespace, short names, subresources and preferred version. A test keeps it equal to upstream's
-// discovery documents.
+// namespace, short names, subresources, preferred version and all versions that are
+// served. A test keeps it equal to upstream's discovery documents.
 //
 //go:embed resources.tsv
 var builtIn string
 
 // ofGatehouse are the kinds that the CRDs of Gatehouse add.
-const ofGatehouse = `gatehouse.io	guards	Guard	guard	false	gd	status	v1alpha1
-gatehouse.io	revocations	Revocation	revocation	false			v1alpha1
-gatehouse.io	requestreviews	RequestReview	requestreview	false			v1alpha1
-gatehouse.io	subjectsreviews	SubjectsReview	subjectsreview	false			v1alpha1
-gatehouse.io	accesslists	AccessList	accesslist	false			v1alpha1
-gatehouse.io	builtinpolicies	BuiltinPolicies	builtinpolicies	false	bip	status	v1alpha1
-gatehouse.io	exceptions	Exception	exception	false	exc	status	v1alpha1
+const ofGatehouse = `gatehouse.io	guards	Guard	guard	false	gd	status	v1alpha1	v1alpha1
+gatehouse.io	revocations	Revocation	revocation	false			v1alpha1	v1alpha1
+gatehouse.io	requestreviews	RequestReview	requestreview	false			v1alpha1	v1alpha1
+gatehouse.io	subjectsreviews	SubjectsReview	subjectsreview	false			v1alpha1	v1alpha1
+gatehouse.io	accesslists	AccessList	accesslist	false			v1alpha1	v1alpha1
+gatehouse.io	builtinpolicies	BuiltinPolicies	builtinpolicies	false	bip	status	v1alpha1	v1alpha1
+gatehouse.io	exceptions	Exception	exception	false	exc	status	v1alpha1	v1alpha1
 `
 
 // ofRules are resources and subresources that stand in rules alone: no discovery
@@ -44,7 +44,9 @@ certificates.k8s.io	signers			false
 type resource struct {
 	group, resource, kind, singular string
 	// version is the preferred one; empty where it is not known.
-	version             string
+	version string
+	// versions are all that are served.
+	versions            []string
 	namespaced          bool
 	short, subresources []string
 }
@@ -65,13 +67,13 @@ func builtInCatalog() *catalog {
 
 func (c *catalog) addTable(table string) {
 	for line := range strings.Lines(table) {
-		f := append(strings.Split(strings.TrimSuffix(line, "\n"), "\t"), "")
+		f := append(strings.Split(strings.TrimSuffix(line, "\n"), "\t"), "", "")
 		at := slices.IndexFunc(c.all, func(have resource) bool { return have.group == f[0] && have.resource == f[1] })
 		if at >= 0 {
 			c.all[at].subresources = append(c.all[at].subresources, split(f[6])...)
 			continue
 		}
-		c.all = append(c.all, resource{group: f[0], resource: f[1], kind: f[2], singular: f[3], namespaced: f[4] == "true", short: split(f[5]), subresources: split(f[6]), version: f[7]})
+		c.all = append(c.all, resource{group: f[0], resource: f[1], kind: f[2], singular: f[3], namespaced: f[4] == "true", short: split(f[5]), subresources: split(f[6]), version: f[7], versions: split(f[8])})
 	}
 }
 
@@ -118,7 +120,9 @@ func (c *catalog) addList(groupVersion string, list []metav1.APIResource) {
 		at := slices.IndexFunc(c.all, func(have resource) bool { return have.group == gv.Group && have.resource == name })
 		switch {
 		case at < 0 && !isSub:
-			c.all = append(c.all, resource{group: gv.Group, resource: name, kind: r.Kind, singular: r.SingularName, namespaced: r.Namespaced, short: r.ShortNames, version: gv.Version})
+			c.all = append(c.all, resource{group: gv.Group, resource: name, kind: r.Kind, singular: r.SingularName, namespaced: r.Namespaced, short: r.ShortNames, version: gv.Version, versions: []string{gv.Version}})
+		case at >= 0 && !isSub && !slices.Contains(c.all[at].versions, gv.Version):
+			c.all[at].versions = append(c.all[at].versions, gv.Version)
 		case at >= 0 && isSub && !slices.Contains(c.all[at].subresources, sub):
 			c.all[at].subresources = append(c.all[at].subresources, sub)
 		}

@@ -58,7 +58,7 @@ func TestBuiltInResourcesAreUpstreams(t *testing.T) {
 	var want strings.Builder
 	for _, r := range c.all {
 		slices.Sort(r.subresources)
-		fmt.Fprintf(&want, "%s\t%s\t%s\t%s\t%t\t%s\t%s\t%s\n", r.group, r.resource, r.kind, r.singular, r.namespaced, strings.Join(r.short, ","), strings.Join(r.subresources, ","), r.version)
+		fmt.Fprintf(&want, "%s\t%s\t%s\t%s\t%t\t%s\t%s\t%s\t%s\n", r.group, r.resource, r.kind, r.singular, r.namespaced, strings.Join(r.short, ","), strings.Join(r.subresources, ","), r.version, strings.Join(r.versions, ","))
 	}
 	if *update {
 		if err := os.WriteFile("resources.tsv", []byte(want.String()), 0o644); err != nil {

@@ -106,6 +106,15 @@ func (l *liveCluster) policies(ctx context.Context, engines []policy.Engine) ([]
 	return all, nil
 }
 
+// definitions are the CustomResourceDefinitions of the cluster.
+func (l *liveCluster) definitions(ctx context.Context) ([]unstructured.Unstructured, error) {
+	found, err := l.objects.Resource(apiextensionsv1.SchemeGroupVersion.WithResource("customresourcedefinitions")).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list customresourcedefinitions: %w", err)
+	}
+	return found.Items, nil
+}
+
 // overlaid looks things up in files first, and then in a cluster.
 type overlaid struct {
 	files *cluster.Known

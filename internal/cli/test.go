@@ -59,8 +59,7 @@ RequestReview, under gatehouse serve.
 			if len(args) == 0 {
 				args = []string{"."}
 			}
-			// gator's filter has two expressions, TEST//CASE; each is one of its own.
-			filter, err := regexp.Compile(strings.ReplaceAll(flags.run, "//", "|"))
+			filter, err := suite.ParseFilter(flags.run)
 			if err != nil {
 				return coded(exitUsage, fmt.Errorf("--run: %w", err))
 			}
@@ -71,11 +70,12 @@ RequestReview, under gatehouse serve.
 			if len(files) == 0 {
 				return coded(exitUnreadable, &hintError{problem: "there is no test in " + strings.Join(args, " "), hint: "a test is a file NAME.txtar, or a Suite of test.gatekeeper.sh: gatehouse test --help"})
 			}
-			t := &tester{cmd: cmd, flags: &flags, filter: filter}
+			t := &tester{cmd: cmd, flags: &flags, filter: filter, requests: requestsThat(flags.run)}
 			for _, file := range files {
-				run := t.scenario
-				if !strings.HasSuffix(file, ".txtar") {
-					run = t.suite
+				run := t.suite
+				if strings.HasSuffix(file, ".txtar") {
+					run = t.scenario
+					t.scenarios++
 				}
 				if err := run(cmd.Context(), file); err != nil {
 					return err
@@ -85,7 +85,7 @@ RequestReview, under gatehouse serve.
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&flags.run, "run", "", "run only the tests whose path and name match this regular expression; of suites TEST//CASE")
+	f.StringVar(&flags.run, "run", "", "run only the tests whose path and name match this regular expression; TEST//CASE are two, the name of a suite's test (or the path of a scenario) and that of its case (or request)")
 	f.BoolVarP(&flags.verbose, "verbose", "v", false, "tell of tests that pass, too")
 	f.BoolVar(&flags.update, "update", false, "write into scenarios what is said, in place of what was wanted")
 	return cmd
@@ -135,7 +135,7 @@ func (t *tester) suite(ctx context.Context, file string) error {
 		}
 		t.compiler = compiler
 	}
-	results, err := suite.Run(ctx, file, suite.Options{Compiler: t.compiler, Run: t.flags.run})
+	results, err := suite.Run(ctx, file, suite.Options{Compiler: t.compiler, Filter: t.filter})
 	if err != nil {
 		t.unreadable = append(t.unreadable, err)
 		return nil
@@ -144,6 +144,7 @@ func (t *tester) suite(ctx context.Context, file string) error {
 		name := printable(file + ": " + strings.TrimSuffix(r.Test+"//"+r.Case, "//"))
 		switch {
 		case r.Skipped:
+			t.skipped++
 		case r.Err != nil:
 			t.failed++
 			fmt.Fprintf(t.cmd.OutOrStdout(), "FAIL  %s\n      %s\n", name, printable(r.Err.Error()))
@@ -157,14 +158,32 @@ func (t *tester) suite(ctx context.Context, file string) error {
 	return nil
 }
 
+// requestsThat says which requests of scenarios --run takes; suite.ParseFilter has taken
+// it for one. One expression is for path and name together; of TEST//CASE the first is
+// for the path of the scenario, and the second for the name of the request.
+func requestsThat(run string) func(file, request string) bool {
+	test, request, both := strings.Cut(run, "//")
+	if !both {
+		whole := regexp.MustCompile(run)
+		return func(file, request string) bool { return whole.MatchString(file + "/" + request) }
+	}
+	files, requests := regexp.MustCompile(test), regexp.MustCompile(request)
+	return func(file, request string) bool { return files.MatchString(file) && requests.MatchString(request) }
+}
+
 // tester runs tests and counts them.
 type tester struct {
 	cmd            *cobra.Command
 	flags          *testFlags
-	filter         *regexp.Regexp
+	filter         *suite.Filter
+	requests       func(file, request string) bool
 	passed, failed int
-	updated        int
-	unreadable     []error
+	// skipped are tests and cases of suites that say so, or that --run leaves out.
+	skipped int
+	updated int
+	// scenarios are the files of the other form.
+	scenarios  int
+	unreadable []error
 	// compiler is made for the first suite.
 	compiler *cel.Compiler
 }
@@ -180,7 +199,7 @@ func (t *tester) scenario(ctx context.Context, file string) error {
 		t.unreadable = append(t.unreadable, err)
 		return nil
 	}
-	s.Requests = slices.DeleteFunc(s.Requests, func(r scenario.Request) bool { return !t.filter.MatchString(file + "/request" + r.Name) })
+	s.Requests = slices.DeleteFunc(s.Requests, func(r scenario.Request) bool { return !t.requests(file, "request"+r.Name) })
 	if len(s.Requests) == 0 {
 		return nil
 	}
@@ -252,12 +271,18 @@ func (t *tester) done() error {
 	if t.updated > 0 {
 		fmt.Fprintf(out, ", %d written anew", t.updated)
 	}
+	if t.skipped > 0 {
+		fmt.Fprintf(out, ", %d skipped", t.skipped)
+	}
 	fmt.Fprintln(out)
 	switch {
 	case len(t.unreadable) > 0:
 		return coded(exitUnreadable, errors.Join(t.unreadable...))
 	case t.failed > 0:
 		return errDenied
+	case t.passed+t.updated == 0 && t.scenarios == 0:
+		// gator takes a suite for well of which nothing is run.
+		fmt.Fprintln(t.cmd.ErrOrStderr(), "note: no test ran: all are skipped, or none matches --run")
 	case t.passed+t.updated == 0:
 		return coded(exitUsage, errors.New("no test matches --run"))
 	}

@@ -16,7 +16,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/open-policy-agent/frameworks/constraint/pkg/apis/constraints"
@@ -39,9 +38,8 @@ import (
 type Options struct {
 	// Compiler is that of package cel. Needed.
 	Compiler *cel.Compiler
-	// Run is a filter: "TEST//CASE", each a regular expression; one without // is for
-	// tests and cases both. Default: everything.
-	Run string
+	// Filter says which tests and cases are run. Default: all.
+	Filter *Filter
 }
 
 // Result is what became of a test, or, where Case is set, of one of its cases.
@@ -105,9 +103,9 @@ func Run(ctx context.Context, file string, opts Options) ([]Result, error) {
 	if err := yaml.UnmarshalStrict(data, s); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	filter, err := filterOf(opts.Run)
-	if err != nil {
-		return nil, err
+	filter := opts.Filter
+	if filter == nil {
+		filter = &Filter{}
 	}
 	var results []Result
 	for i := range s.Tests {
@@ -121,7 +119,7 @@ func Run(ctx context.Context, file string, opts Options) ([]Result, error) {
 	return results, nil
 }
 
-func runTest(ctx context.Context, dir string, t *test, filter *filter, opts Options) []Result {
+func runTest(ctx context.Context, dir string, t *test, filter *Filter, opts Options) []Result {
 	failed := func(err error) []Result { return []Result{{Test: t.Name, Err: err}} }
 	policies, err := load(dir, t, opts)
 	if t.Invalid {
@@ -387,44 +385,4 @@ func read(file string) ([]*unstructured.Unstructured, error) {
 		all = append(all, u)
 	}
 	return all, nil
-}
-
-// filter is gator's --run.
-type filter struct{ tests, cases, either *regexp.Regexp }
-
-func filterOf(text string) (*filter, error) {
-	f := &filter{}
-	if text == "" {
-		return f, nil
-	}
-	before, after, both := strings.Cut(text, "//")
-	var err error
-	compile := func(text string) *regexp.Regexp {
-		if text == "" {
-			return nil
-		}
-		r, e := regexp.Compile(text)
-		err = errors.Join(err, e)
-		return r
-	}
-	if both {
-		f.tests, f.cases = compile(before), compile(after)
-	} else {
-		f.either = compile(text)
-	}
-	return f, err
-}
-
-func (f *filter) test(t *test) bool {
-	if f.either != nil {
-		return f.either.MatchString(t.Name) || slices.ContainsFunc(t.Cases, func(c testCase) bool { return f.either.MatchString(c.Name) })
-	}
-	return f.tests == nil || f.tests.MatchString(t.Name)
-}
-
-func (f *filter) of(t *test, c *testCase) bool {
-	if f.either != nil {
-		return f.either.MatchString(t.Name) || f.either.MatchString(c.Name)
-	}
-	return f.cases == nil || f.cases.MatchString(c.Name)
 }

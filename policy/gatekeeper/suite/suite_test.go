@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/gatehouse-io/gatehouse/policy/cel"
@@ -151,7 +152,11 @@ func TestSuites(t *testing.T) {
 				}
 			}
 		}
-		filtered, err := suite.Run(context.Background(), filepath.Join(dir, "suite.yaml"), suite.Options{Compiler: compiler(t), Run: "owner//good"})
+		filter, err := suite.ParseFilter("owner//good")
+		if err != nil {
+			t.Fatal(err)
+		}
+		filtered, err := suite.Run(context.Background(), filepath.Join(dir, "suite.yaml"), suite.Options{Compiler: compiler(t), Filter: filter})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,6 +168,58 @@ func TestSuites(t *testing.T) {
 		}
 		if ran != 1 {
 			t.Errorf("%s: the filter lets %d run", engine, ran)
+		}
+	}
+}
+
+// TestFilter has the examples of gator's own filter, and what it refuses.
+func TestFilter(t *testing.T) {
+	dir := t.TempDir()
+	const text = `apiVersion: test.gatekeeper.sh/v1alpha1
+kind: Suite
+tests:
+- {name: require-foo-label, template: none.yaml, constraint: none.yaml, cases: [{name: missing-label}, {name: with-foo-label}]}
+- {name: forbid-missing-label, template: none.yaml, constraint: none.yaml, cases: [{name: empty-object}]}
+- {name: forbid-bar, template: none.yaml, constraint: none.yaml, cases: [{name: with-bar}]}
+`
+	file := filepath.Join(dir, "suite.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	compiled := compiler(t)
+	// A test that is run fails at once here, for its template is not there.
+	for run, want := range map[string][]string{
+		"":                             {"require-foo-label", "forbid-missing-label", "forbid-bar"},
+		"require-foo-label//missing":   {"require-foo-label"},
+		"missing-label":                {"require-foo-label", "forbid-missing-label"},
+		"^require-foo-label$//":        {"require-foo-label"},
+		"//empty-object":               {"require-foo-label", "forbid-missing-label", "forbid-bar"},
+		"//":                           {"require-foo-label", "forbid-missing-label", "forbid-bar"},
+		"^with-bar$":                   {"forbid-bar"},
+		"nothing":                      nil,
+		"require-foo-label|forbid-bar": {"require-foo-label", "forbid-bar"},
+	} {
+		filter, err := suite.ParseFilter(run)
+		if err != nil {
+			t.Fatal(err)
+		}
+		results, err := suite.Run(context.Background(), file, suite.Options{Compiler: compiled, Filter: filter})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ran []string
+		for _, r := range results {
+			if !r.Skipped {
+				ran = append(ran, r.Test)
+			}
+		}
+		if !slices.Equal(ran, want) {
+			t.Errorf("%q runs %q, want %q", run, ran, want)
+		}
+	}
+	for _, wrong := range []string{"a//b//c", "////", "(", "a//(", "(//a"} {
+		if _, err := suite.ParseFilter(wrong); err == nil {
+			t.Errorf("%q is taken", wrong)
 		}
 	}
 }
