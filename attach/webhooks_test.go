@@ -75,6 +75,19 @@ func testWebhooks(client *fake.Clientset) *webhooks {
 		failurePolicy: admissionregistrationv1.Fail, exempt: []string{"kube-system"}, self: "system:serviceaccount:gatehouse-system:gatehouse-attach", timeout: 7 * time.Second}
 }
 
+func registeredHooks(t *testing.T, client *fake.Clientset) (*admissionregistrationv1.MutatingWebhookConfiguration, *admissionregistrationv1.ValidatingWebhookConfiguration) {
+	t.Helper()
+	mutating, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), webhookName, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	validating, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(t.Context(), webhookName, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mutating, validating
+}
+
 // TestWebhooksFollowThePolicies: what the API server asks about is what the policies can
 // match, by operations too; nothing, where there are none any more; and what somebody
 // changes is put right.
@@ -83,14 +96,7 @@ func TestWebhooksFollowThePolicies(t *testing.T) {
 	w := testWebhooks(client)
 	registered := func(when, want string) {
 		t.Helper()
-		mutating, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), webhookName, metav1.GetOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		validating, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(t.Context(), webhookName, metav1.GetOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		mutating, validating := registeredHooks(t, client)
 		var got []string
 		for _, hook := range mutating.Webhooks {
 			got = append(got, fmt.Sprintf("mutate %s %d s %s: %s", *hook.FailurePolicy, *hook.TimeoutSeconds, *hook.ClientConfig.URL, ruleText(hook.Rules)))
@@ -160,14 +166,7 @@ func TestConditions(t *testing.T) {
 	if err := w.write(t.Context(), setOf(policy.Selector{})); err != nil {
 		t.Fatal(err)
 	}
-	mutating, err := client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), webhookName, metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	validating, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(t.Context(), webhookName, metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	mutating, validating := registeredHooks(t, client)
 	compiler := cel.NewConditionCompiler(environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()))
 	matchers := map[string]matchconditions.Matcher{
 		"mutating":   webhook.NewMutatingWebhookAccessor("m", webhookName, &mutating.Webhooks[0]).GetCompiledMatcher(compiler),
