@@ -347,9 +347,10 @@ func several(ctx context.Context, b Batcher, r *Request, together []Validator) (
 		return results
 	}
 	if ctx.Err() != nil {
+		late := refuse(errTime)
 		for i := range results {
 			if len(results[i]) == 0 { // it may have ended early
-				results[i] = refuse(errTime)[i]
+				results[i] = late[i]
 			}
 		}
 	}
